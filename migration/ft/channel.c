@@ -1,0 +1,339 @@
+/*
+ * QEMU-FT: the connection between the two sides
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Writing.  Each hop to another thread costs 30 to 50 us, more than all
+ * else in a small epoch, so the main loop writes what fits into the socket
+ * itself.  It never waits: the rest, or everything while the thread is
+ * busy, is queued for the channel's thread.  At any time one of the two
+ * writes: @writing is set under @lock by whoever does, and the main loop
+ * writes only when the queue is empty and @writing is clear.  So bytes
+ * leave in the order of the calls and records never mix.
+ *
+ * Large things (the first copy, a large epoch) are jobs: they run in the
+ * thread and may wait for the socket.
+ *
+ * Beats.  The thread sends one whenever a fifth of the time-out has passed
+ * since the last, also between the records of a job.  It does not need the
+ * main loop for that, but says how old the main loop's last turn is.
+ *
+ * Reading.  One buffer, filled by as few system calls as possible; records
+ * are decoded in place.  The reader is the main loop on the primary and the
+ * receiver thread on the secondary.
+ *
+ * Closing.  shutdown() wakes a thread that waits for the socket.
+ */
+#include "qemu/osdep.h"
+#include <poll.h>
+#include "qemu/atomic.h"
+#include "qemu/lockable.h"
+#include "qemu/main-loop.h"
+#include "qemu/thread.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "block/aio.h"
+#include "channel.h"
+#include "loop.h"
+
+#define RX_SIZE (2 * (FT_WIRE_MAX_PAYLOAD + sizeof(FtRecHeader)))
+#define TX_PIECE (256 * KiB)
+
+typedef struct Item {
+    FtChannelJob *job;          /* NULL: write @data */
+    void *opaque;
+    GByteArray *data;
+} Item;
+
+struct FtChannel {
+    QIOChannel *ioc;
+    int fd;                     /* of the socket below, to poll */
+    int64_t beat_ns;            /* longest time between two beats */
+
+    /* Under @lock */
+    QemuMutex lock;
+    QemuCond cond;
+    GQueue items;
+    bool writing;
+    bool closing;
+
+    QemuThread thread;
+    bool have_thread;
+
+    /* Whoever writes */
+    GByteArray *beat;
+    int64_t next_beat;
+    uint64_t beat_counter;
+
+    /* The reader */
+    uint8_t *rx;
+    size_t rx_start, rx_end;
+
+    /* Atomic */
+    int64_t last_rx, last_tx;
+    uint64_t bytes_sent, bytes_received;
+    bool failed;
+};
+
+FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
+{
+    FtChannel *ch = g_new0(FtChannel, 1);
+
+    ch->ioc = QIO_CHANNEL(object_ref(OBJECT(sioc)));
+    ch->fd = sioc->fd;
+    qio_channel_set_blocking(ch->ioc, false, NULL);
+    qio_channel_set_delay(ch->ioc, false);
+    ch->beat_ns = timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
+    qemu_mutex_init(&ch->lock);
+    qemu_cond_init(&ch->cond);
+    g_queue_init(&ch->items);
+    ch->beat = g_byte_array_new();
+    ch->rx = g_malloc(RX_SIZE);
+    ch->last_rx = ch->last_tx = get_clock();
+    return ch;
+}
+
+/* Write what the socket takes; -1: connection gone */
+static ssize_t write_some(FtChannel *ch, const uint8_t *data, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = qio_channel_write(ch->ioc, (const char *)data + done,
+                                      len - done, NULL);
+
+        if (n == QIO_CHANNEL_ERR_BLOCK) {
+            break;
+        }
+        if (n <= 0) {
+            qatomic_set(&ch->failed, true);
+            return -1;
+        }
+        done += n;
+    }
+    if (done) {
+        qatomic_set_i64(&ch->last_tx, get_clock());
+        qatomic_set_u64(&ch->bytes_sent, ch->bytes_sent + done);
+    }
+    return done;
+}
+
+static bool write_all(FtChannel *ch, const uint8_t *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write_some(ch, data, len);
+
+        if (n < 0 || qatomic_read(&ch->failed)) {
+            return false;
+        }
+        data += n;
+        len -= n;
+        if (len) {
+            qio_channel_wait(ch->ioc, G_IO_OUT);
+        }
+    }
+    return true;
+}
+
+bool ft_channel_beat(FtChannel *ch)
+{
+    int64_t now = get_clock();
+
+    if (now < ch->next_beat) {
+        return true;
+    }
+    ch->next_beat = now + ch->beat_ns;
+    g_byte_array_set_size(ch->beat, 0);
+    ft_wire_put_beat(ch->beat, ++ch->beat_counter, ft_loop_age_ms());
+    return write_all(ch, ch->beat->data, ch->beat->len);
+}
+
+bool ft_channel_write(FtChannel *ch, const void *data, size_t len)
+{
+    return write_all(ch, data, len) && ft_channel_beat(ch);
+}
+
+/* Whole records at a time, so that beats can go between them */
+static void write_queued(FtChannel *ch, GByteArray *data)
+{
+    write_all(ch, data->data, data->len);
+    g_byte_array_free(data, true);
+}
+
+static void *channel_thread(void *opaque)
+{
+    FtChannel *ch = opaque;
+
+    qemu_mutex_lock(&ch->lock);
+    while (!ch->closing) {
+        Item *item = NULL;
+
+        if (!ch->writing) {
+            item = g_queue_pop_head(&ch->items);
+            ch->writing = true;
+            qemu_mutex_unlock(&ch->lock);
+            if (item && item->job) {
+                item->job(ch, item->opaque);
+            } else if (item) {
+                write_queued(ch, item->data);
+            }
+            g_free(item);
+            ft_channel_beat(ch);
+            qemu_mutex_lock(&ch->lock);
+            ch->writing = false;
+        }
+        if (g_queue_is_empty(&ch->items) && !ch->closing) {
+            int64_t ms = (ch->next_beat - get_clock()) / 1000000;
+
+            qemu_cond_timedwait(&ch->cond, &ch->lock, MAX(ms, 1));
+        }
+    }
+    qemu_mutex_unlock(&ch->lock);
+    return NULL;
+}
+
+void ft_channel_start_thread(FtChannel *ch)
+{
+    ch->have_thread = true;
+    qemu_thread_create(&ch->thread, "ft-channel", channel_thread, ch,
+                       QEMU_THREAD_JOINABLE);
+}
+
+void ft_channel_close(FtChannel *ch)
+{
+    Item *item;
+
+    qatomic_set(&ch->failed, true);
+    ft_channel_set_handler(ch, NULL, NULL);
+    qio_channel_shutdown(ch->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
+    qemu_mutex_lock(&ch->lock);
+    ch->closing = true;
+    qemu_cond_signal(&ch->cond);
+    qemu_mutex_unlock(&ch->lock);
+    if (ch->have_thread) {
+        qemu_thread_join(&ch->thread);
+    }
+    while ((item = g_queue_pop_head(&ch->items))) {
+        if (item->data) {
+            g_byte_array_free(item->data, true);
+        }
+        g_free(item);
+    }
+    object_unref(OBJECT(ch->ioc));
+    g_byte_array_free(ch->beat, true);
+    qemu_cond_destroy(&ch->cond);
+    qemu_mutex_destroy(&ch->lock);
+    g_free(ch->rx);
+    g_free(ch);
+}
+
+static void enqueue_locked(FtChannel *ch, Item item)
+{
+    g_queue_push_tail(&ch->items, g_memdup2(&item, sizeof(item)));
+    qemu_cond_signal(&ch->cond);
+}
+
+void ft_channel_send(FtChannel *ch, const void *data, size_t len)
+{
+    ssize_t done = 0;
+
+    QEMU_LOCK_GUARD(&ch->lock);
+    if (!ch->writing && g_queue_is_empty(&ch->items)) {
+        /* Under the lock: short, since the socket is never waited for */
+        done = write_some(ch, data, len);
+    }
+    if (done >= 0 && done < len) {
+        GByteArray *rest = g_byte_array_sized_new(len - done);
+
+        g_byte_array_append(rest, (const guint8 *)data + done, len - done);
+        enqueue_locked(ch, (Item) { .data = rest });
+    }
+}
+
+void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque)
+{
+    QEMU_LOCK_GUARD(&ch->lock);
+    enqueue_locked(ch, (Item) { .job = job, .opaque = opaque });
+}
+
+/* Read what is there; 0: nothing, -1: end of the connection */
+static int fill(FtChannel *ch, Error **errp)
+{
+    ssize_t n;
+
+    if (ch->rx_start == ch->rx_end) {
+        ch->rx_start = ch->rx_end = 0;
+    } else if (ch->rx_start && RX_SIZE - ch->rx_end < RX_SIZE / 2) {
+        memmove(ch->rx, ch->rx + ch->rx_start, ch->rx_end - ch->rx_start);
+        ch->rx_end -= ch->rx_start;
+        ch->rx_start = 0;
+    }
+    n = qio_channel_read(ch->ioc, (char *)ch->rx + ch->rx_end,
+                         RX_SIZE - ch->rx_end, errp);
+    if (n == QIO_CHANNEL_ERR_BLOCK) {
+        return 0;
+    }
+    if (n <= 0) {
+        if (n == 0) {
+            error_setg(errp, "the peer closed the connection");
+        }
+        return -1;
+    }
+    ch->rx_end += n;
+    qatomic_set_i64(&ch->last_rx, get_clock());
+    qatomic_set_u64(&ch->bytes_received, ch->bytes_received + n);
+    return 1;
+}
+
+int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
+{
+    for (;;) {
+        int ret = ft_wire_next(ch->rx + ch->rx_start,
+                               ch->rx_end - ch->rx_start, rec, errp);
+
+        if (ret > 0) {
+            ch->rx_start += rec->total;
+        }
+        if (ret != 0) {
+            return ret;
+        }
+        ret = fill(ch, errp);
+        if (ret <= 0) {
+            return ret;
+        }
+    }
+}
+
+void ft_channel_poll(FtChannel *ch, uint32_t ms)
+{
+    struct pollfd pfd = { .fd = ch->fd, .events = POLLIN };
+
+    poll(&pfd, 1, ms);
+}
+
+void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque)
+{
+    qio_channel_set_aio_fd_handler(ch->ioc, iohandler_get_aio_context(), cb,
+                                   NULL, NULL, opaque);
+}
+
+int64_t ft_channel_last_rx(FtChannel *ch)
+{
+    return qatomic_read_i64(&ch->last_rx);
+}
+
+int64_t ft_channel_last_tx(FtChannel *ch)
+{
+    return qatomic_read_i64(&ch->last_tx);
+}
+
+uint64_t ft_channel_bytes_sent(FtChannel *ch)
+{
+    return qatomic_read_u64(&ch->bytes_sent);
+}
+
+uint64_t ft_channel_bytes_received(FtChannel *ch)
+{
+    return qatomic_read_u64(&ch->bytes_received);
+}

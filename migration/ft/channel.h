@@ -1,0 +1,85 @@
+/*
+ * QEMU-FT: the connection between the two sides
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_CHANNEL_H
+#define MIGRATION_FT_CHANNEL_H
+
+#include "io/channel-socket.h"
+#include "wire.h"
+
+typedef struct FtChannel FtChannel;
+
+/* Work for the channel's thread; writes with ft_channel_write() */
+typedef void FtChannelJob(FtChannel *ch, void *opaque);
+
+/**
+ * ft_channel_new: take over a connected channel
+ *
+ * @sioc: referenced; made non-blocking
+ * @timeout_ms: a beat goes out at least FT_BEATS_PER_TIMEOUT times as often
+ */
+FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms);
+
+/**
+ * ft_channel_start_thread: start the thread that runs jobs and sends beats
+ *
+ * Without it (the secondary's receiver) whoever owns the channel calls
+ * ft_channel_beat() often enough itself.
+ */
+void ft_channel_start_thread(FtChannel *ch);
+
+/**
+ * ft_channel_close: break the connection, join the thread, free
+ *
+ * The thread's job, if any, sees its writes fail and returns early.
+ */
+void ft_channel_close(FtChannel *ch);
+
+/**
+ * ft_channel_send: write @data without ever waiting for the socket
+ *
+ * Any thread but the channel's own.  What the socket does not take at once
+ * is copied and written by the channel's thread, in order.  Errors show
+ * when reading.
+ */
+void ft_channel_send(FtChannel *ch, const void *data, size_t len);
+
+/** ft_channel_post: run @job in the channel's thread, after earlier ones */
+void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque);
+
+/**
+ * ft_channel_write: write all of @data, waiting as long as it takes
+ *
+ * Only in a job, or by the owner of a channel without a thread.  Sends a
+ * beat in between when one is due, so @data has to be whole records.
+ * False when the connection is gone.
+ */
+bool ft_channel_write(FtChannel *ch, const void *data, size_t len);
+
+/** ft_channel_beat: send a beat if one is due; false: connection gone */
+bool ft_channel_beat(FtChannel *ch);
+
+/**
+ * ft_channel_read: decode the next record that has arrived
+ *
+ * One reader at a time.  Returns 1 with @rec valid until the next call, 0
+ * when nothing more is there (never waits), -1 with @errp set at the end of
+ * the connection or when the peer breaks the protocol.
+ */
+int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp);
+
+/** ft_channel_poll: wait for input, at most @ms; for a thread of its own */
+void ft_channel_poll(FtChannel *ch, uint32_t ms);
+
+/** ft_channel_set_handler: call @cb in the main loop when input arrives */
+void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque);
+
+/* Nanoseconds of get_clock(): last byte read; last byte written */
+int64_t ft_channel_last_rx(FtChannel *ch);
+int64_t ft_channel_last_tx(FtChannel *ch);
+uint64_t ft_channel_bytes_sent(FtChannel *ch);
+uint64_t ft_channel_bytes_received(FtChannel *ch);
+
+#endif

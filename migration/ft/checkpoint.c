@@ -1,0 +1,199 @@
+/*
+ * QEMU-FT: checkpoint mode on the primary
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ *     first copy ---> cut, ship ---> ack: release output ---+
+ *                      ^                                    |
+ *                      +------- pacer: time for a cut ------+
+ *
+ * A moment is committed when the secondary has acknowledged the epoch that
+ * ended with it.  One epoch is in flight at a time; the guest runs in the
+ * next one meanwhile.  Output is held from the first cut on.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "qapi/error.h"
+#include "checkpoint.h"
+#include "cut.h"
+#include "fault.h"
+#include "firstcopy.h"
+#include "gate.h"
+#include "harvest.h"
+#include "options.h"
+#include "pacer.h"
+#include "primary.h"
+#include "ship.h"
+#include "state.h"
+#include "trace.h"
+
+FtCounters ft_counters;
+
+static struct {
+    FtRam *ram;
+    FtChannel *ch;
+    FtEpoch epoch;
+    FtCut cut;
+    FtShip ship;
+    FtFirstCopy first;
+    bool copying;
+} cp;
+
+uint64_t ft_checkpoint_committed(void)
+{
+    return cp.epoch.committed;
+}
+
+bool ft_checkpoint_remaining(uint64_t *bytes)
+{
+    *bytes = cp.copying ? qatomic_read_u64(&cp.first.remaining) : 0;
+    return cp.copying;
+}
+
+static uint64_t us(int64_t ns)
+{
+    return ns / 1000;
+}
+
+static void count_cut(FtCutCause cause)
+{
+    FtCounters *c = &ft_counters;
+
+    c->total++;
+    c->cuts[cause]++;
+    c->without_pause += cp.cut.without_pause;
+    ft_window_add(&c->pause, us(cp.cut.total));
+    ft_window_add(&c->stop, us(cp.cut.stop));
+    ft_window_add(&c->save, us(cp.cut.save));
+    ft_window_add(&c->harvest, us(cp.cut.harvest));
+    ft_window_add(&c->copy, us(cp.cut.copy));
+    ft_window_add(&c->resume, us(cp.cut.resume));
+    ft_window_add(&c->pages, cp.cut.npages);
+}
+
+static bool check_due(void)
+{
+    return ft_opts.self_check && cp.epoch.current % ft_opts.self_check == 0;
+}
+
+static void take_cut(FtCutCause cause)
+{
+    Error *err = NULL;
+
+    switch (ft_cut_take(&cp.cut, &cp.epoch, cp.ram, check_due(), &err)) {
+    case FT_CUT_SKIPPED:
+        ft_counters.skipped++;
+        ft_pacer_cut_skipped();
+        return;
+    case FT_CUT_FAILED:
+        ft_primary_lost(error_get_pretty(err));
+        error_free(err);
+        return;
+    case FT_CUT_DONE:
+        break;
+    }
+    count_cut(cause);
+    trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
+    ft_pacer_cut_done();
+    ft_epoch_sent(&cp.epoch);
+    ft_ship(&cp.ship, &cp.cut, cp.ch);
+}
+
+static void first_copy_finished(void)
+{
+    cp.copying = false;
+    ft_first_copy_stop(&cp.first);
+    ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
+    ft_pacer_start(cp.ram, take_cut);
+    take_cut(FT_CAUSE_INTERVAL);
+}
+
+static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
+{
+    /* Checks are counted over the life of the process */
+    ft_counters = (FtCounters) {
+        .checks_passed = ft_counters.checks_passed,
+        .checks_failed = ft_counters.checks_failed,
+    };
+    cp.ram = ram;
+    cp.ch = ch;
+    ft_epoch_init(&cp.epoch);
+    if (!ft_cut_init(&cp.cut, ram, 2 * ft_opts.dirty_limit, errp)) {
+        return false;
+    }
+    if (!ft_ship_init(&cp.ship, ram, errp)) {
+        goto fail_cut;
+    }
+    if (!ft_harvest_start(errp)) {
+        goto fail_ship;
+    }
+    if (!ft_first_copy_start(&cp.first, ram, ch, ft_opts.dirty_limit / 4,
+                             first_copy_finished, errp)) {
+        goto fail_harvest;
+    }
+    cp.copying = true;
+    return true;
+
+fail_harvest:
+    ft_harvest_stop();
+fail_ship:
+    ft_ship_destroy(&cp.ship);
+fail_cut:
+    ft_cut_destroy(&cp.cut);
+    return false;
+}
+
+static bool take_ack(uint64_t number, bool ending, Error **errp)
+{
+    if (!ft_epoch_ack(&cp.epoch, number, errp)) {
+        return false;
+    }
+    ft_fault(FT_FAULT_ACK_RECEIVED);
+    ft_window_add(&ft_counters.ack,
+                  us(get_clock() - cp.cut.start - cp.cut.total));
+    ft_window_add(&ft_counters.bytes, qatomic_read_u64(&cp.ship.bytes));
+    ft_counters.checks_passed += cp.cut.hashed;
+    if (number == 1) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
+    }
+    ft_gate_release(number);
+    if (!ending) {
+        ft_pacer_committed();
+    }
+    return true;
+}
+
+static bool checkpoint_record(const FtRecord *rec, bool ending, Error **errp)
+{
+    if (rec->type == FT_REC_ACK) {
+        return take_ack(ft_wire_get_u64(rec), ending, errp);
+    }
+    error_setg(errp, "the peer sent %s out of order", ft_rec_name(rec->type));
+    return false;
+}
+
+static void checkpoint_quiesce(void)
+{
+    ft_pacer_stop();
+}
+
+static void checkpoint_stop(void)
+{
+    ft_pacer_stop();
+    ft_first_copy_stop(&cp.first);
+    cp.copying = false;
+    cp.epoch.committed = 0;
+    ft_harvest_stop();
+    ft_ship_destroy(&cp.ship);
+    ft_cut_destroy(&cp.cut);
+}
+
+const FtMode ft_checkpoint_mode = {
+    .name = "checkpoint",
+    .start = checkpoint_start,
+    .record = checkpoint_record,
+    .quiesce = checkpoint_quiesce,
+    .stop = checkpoint_stop,
+};

@@ -1,0 +1,57 @@
+/*
+ * QEMU-FT: the cut
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_CUT_H
+#define MIGRATION_FT_CUT_H
+
+#include "arena.h"
+#include "epoch.h"
+#include "ram.h"
+
+/* What a cut collects; main loop only, then whoever sends it */
+typedef struct FtCut {
+    uint64_t epoch;
+    FtArena list;               /* FtPageId of each page */
+    FtArena pages;              /* their content, in the same order */
+    uint64_t npages;
+    GByteArray *device;
+    bool hashed;
+    uint64_t ram_hash, device_hash;
+
+    /* Nanoseconds: where the pause went */
+    int64_t start, stop, save, harvest, copy, resume, total;
+    bool without_pause;
+} FtCut;
+
+typedef enum FtCutResult {
+    FT_CUT_DONE,
+    FT_CUT_SKIPPED,             /* try again a little later */
+    FT_CUT_FAILED,              /* a device does not save: give up */
+} FtCutResult;
+
+bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
+                 Error **errp);
+void ft_cut_destroy(FtCut *cut);
+
+/**
+ * ft_cut_take: stop the guest, collect everything, let it go on
+ *
+ * @hash: also hash all RAM and the device state (self-check)
+ *
+ * Top level of the main loop only: a timer, an fd handler or an event
+ * notifier; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it
+ * was.
+ */
+FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
+                        Error **errp);
+
+/**
+ * ft_cut_harvest: only list the pages written since the last harvest
+ *
+ * For the first copy.  Same conditions; false: skipped.
+ */
+bool ft_cut_harvest(FtRam *ram, FtArena *list);
+
+#endif

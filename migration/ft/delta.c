@@ -1,0 +1,159 @@
+/*
+ * QEMU-FT: differences between two versions of a page or a device state
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pages are compared in words of 8 bytes: guests change counters, list
+ * pointers and short strings, and a word is the smallest unit for which
+ * the header of a run (4 bytes) pays.  A run that would end before a gap of
+ * one equal word goes on across it, since a new header is half a word.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "delta.h"
+
+#define WORD 8
+
+int ft_page_delta(const void *old, const void *new, uint32_t page_size,
+                  uint8_t *out, uint32_t max)
+{
+    const uint64_t *o = old, *n = new;
+    uint32_t words = page_size / WORD, i = 0, used = 0;
+
+    while (i < words) {
+        uint32_t first, last;
+
+        if (o[i] == n[i]) {
+            i++;
+            continue;
+        }
+        first = last = i;
+        while (++i < words && i - last <= 1) {
+            if (o[i] != n[i]) {
+                last = i;
+            }
+        }
+        if (used + 4 + (last - first + 1) * WORD > max) {
+            return -1;
+        }
+        stw_be_p(out + used, first);
+        stw_be_p(out + used + 2, last - first + 1);
+        memcpy(out + used + 4, n + first, (last - first + 1) * WORD);
+        used += 4 + (last - first + 1) * WORD;
+        i = last + 1;
+    }
+    return used;
+}
+
+bool ft_page_delta_valid(const uint8_t *delta, uint32_t len,
+                         uint32_t page_size)
+{
+    uint32_t words = page_size / WORD, next = 0, pos = 0;
+
+    while (pos < len) {
+        uint32_t first, n;
+
+        if (len - pos < 4) {
+            return false;
+        }
+        first = lduw_be_p(delta + pos);
+        n = lduw_be_p(delta + pos + 2);
+        pos += 4;
+        if (!n || first < next || first + n > words ||
+            len - pos < n * WORD) {
+            return false;
+        }
+        next = first + n;
+        pos += n * WORD;
+    }
+    return len > 0;
+}
+
+void ft_page_delta_apply(void *page, const uint8_t *delta, uint32_t len)
+{
+    const uint8_t *end = delta + len;
+
+    while (delta < end) {
+        uint32_t first = lduw_be_p(delta), n = lduw_be_p(delta + 2);
+
+        memcpy((uint8_t *)page + first * WORD, delta + 4, n * WORD);
+        delta += 4 + n * WORD;
+    }
+}
+
+static void put_run(GByteArray *out, uint32_t first, uint32_t n,
+                    const uint8_t *bytes)
+{
+    uint32_t head[2] = { cpu_to_be32(first), cpu_to_be32(n) };
+
+    g_byte_array_append(out, (const guint8 *)head, sizeof(head));
+    g_byte_array_append(out, bytes, n);
+}
+
+void ft_device_delta(const uint8_t *old, const uint8_t *new, size_t len,
+                     GByteArray *out)
+{
+    const size_t block = 256, gap = 8;
+    size_t first = 0, last = 0;
+    bool open = false;
+
+    for (size_t b = 0; b < len; b += block) {
+        size_t end = MIN(b + block, len);
+
+        if (!memcmp(old + b, new + b, end - b)) {
+            continue;
+        }
+        for (size_t i = b; i < end; i++) {
+            if (old[i] == new[i]) {
+                continue;
+            }
+            if (open && i - last > gap) {
+                put_run(out, first, last - first + 1, new + first);
+                open = false;
+            }
+            if (!open) {
+                first = i;
+                open = true;
+            }
+            last = i;
+        }
+    }
+    if (open) {
+        put_run(out, first, last - first + 1, new + first);
+    }
+}
+
+bool ft_device_delta_valid(const uint8_t *delta, size_t len, uint64_t full)
+{
+    uint64_t next = 0;
+    size_t pos = 0;
+
+    while (pos < len) {
+        uint64_t first, n;
+
+        if (len - pos < 8) {
+            return false;
+        }
+        first = ldl_be_p(delta + pos);
+        n = ldl_be_p(delta + pos + 4);
+        pos += 8;
+        if (!n || first < next || first + n > full || len - pos < n) {
+            return false;
+        }
+        next = first + n;
+        pos += n;
+    }
+    return true;
+}
+
+void ft_device_delta_apply(uint8_t *state, const uint8_t *delta, size_t len)
+{
+    const uint8_t *end = delta + len;
+
+    while (delta < end) {
+        uint32_t first = ldl_be_p(delta), n = ldl_be_p(delta + 4);
+
+        memcpy(state + first, delta + 8, n);
+        delta += 8 + n;
+    }
+}

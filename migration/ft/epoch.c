@@ -1,0 +1,45 @@
+/*
+ * QEMU-FT: the life of an epoch on the primary
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "epoch.h"
+
+void ft_epoch_init(FtEpoch *e)
+{
+    *e = (FtEpoch) { .phase = FT_EPOCH_IDLE, .current = 1 };
+}
+
+uint64_t ft_epoch_cut(FtEpoch *e)
+{
+    assert(e->phase == FT_EPOCH_IDLE);
+    e->phase = FT_EPOCH_CUT;
+    return e->current++;
+}
+
+void ft_epoch_abandon(FtEpoch *e)
+{
+    assert(e->phase == FT_EPOCH_CUT);
+    e->phase = FT_EPOCH_IDLE;
+    e->current--;
+}
+
+void ft_epoch_sent(FtEpoch *e)
+{
+    assert(e->phase == FT_EPOCH_CUT);
+    e->phase = FT_EPOCH_INFLIGHT;
+}
+
+bool ft_epoch_ack(FtEpoch *e, uint64_t number, Error **errp)
+{
+    if (e->phase != FT_EPOCH_INFLIGHT || number != e->current - 1) {
+        error_setg(errp, "the peer acknowledged epoch %" PRIu64
+                   ", which is not in flight", number);
+        return false;
+    }
+    e->phase = FT_EPOCH_IDLE;
+    e->committed = number;
+    return true;
+}

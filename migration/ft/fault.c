@@ -1,0 +1,64 @@
+/*
+ * QEMU-FT: fault points
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/cutils.h"
+#include "qapi/error.h"
+#include "fault.h"
+
+static const char *const names[] = {
+    [FT_FAULT_NONE] = "none",
+    [FT_FAULT_FIRST_COPY] = "first-copy",
+    [FT_FAULT_CUT_PAUSED] = "cut-paused",
+    [FT_FAULT_CUT_RESUMED] = "cut-resumed",
+    [FT_FAULT_SEND_HALF] = "send-half",
+    [FT_FAULT_SENT] = "sent",
+    [FT_FAULT_ACK_RECEIVED] = "ack-received",
+    [FT_FAULT_RELEASE_HALF] = "release-half",
+    [FT_FAULT_RECV_HALF] = "recv-half",
+    [FT_FAULT_STAGED] = "staged",
+    [FT_FAULT_ACKED] = "acked",
+    [FT_FAULT_APPLY_HALF] = "apply-half",
+};
+QEMU_BUILD_BUG_ON(ARRAY_SIZE(names) != FT_FAULT__MAX);
+
+FtFaultPoint ft_fault_armed;
+static unsigned int countdown = 1;
+
+void ft_fault_hit(FtFaultPoint point)
+{
+    if (qatomic_fetch_dec(&countdown) == 1) {
+        kill(getpid(), SIGKILL);
+        /* Nothing after the point may happen before the signal arrives */
+        pause();
+    }
+}
+
+bool ft_fault_init(Error **errp)
+{
+    const char *env = getenv("QEMU_FT_FAULT"), *colon;
+    size_t len;
+
+    if (!env || !*env) {
+        return true;
+    }
+    colon = strchr(env, ':');
+    len = colon ? colon - env : strlen(env);
+    if (colon && (qemu_strtoui(colon + 1, NULL, 10, &countdown) < 0 ||
+                  !countdown)) {
+        error_setg(errp, "QEMU_FT_FAULT=%s: the count has to be a positive "
+                   "number", env);
+        return false;
+    }
+    for (int i = 0; i < FT_FAULT__MAX; i++) {
+        if (strlen(names[i]) == len && !strncmp(names[i], env, len)) {
+            ft_fault_armed = i;
+            return true;
+        }
+    }
+    error_setg(errp, "QEMU_FT_FAULT=%s does not name a fault point", env);
+    return false;
+}

@@ -1,0 +1,41 @@
+/*
+ * QEMU-FT: the first copy of guest RAM
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_FIRSTCOPY_H
+#define MIGRATION_FT_FIRSTCOPY_H
+
+#include "arena.h"
+#include "channel.h"
+#include "ram.h"
+
+typedef struct FtFirstCopy {
+    FtRam *ram;
+    FtChannel *ch;
+    FtArena list;               /* pages of this round; round 0: all */
+    unsigned int round;
+    uint64_t enough;            /* a round this small was the last one */
+    uint64_t last_size;
+    EventNotifier done;         /* a round has been sent */
+    void (*finished)(void);
+    uint64_t remaining;         /* bytes of this round to be sent, atomic */
+} FtFirstCopy;
+
+/**
+ * ft_first_copy_start: send all of RAM while the guest runs
+ *
+ * @enough: pages that the first cut may find dirty
+ * @finished: called once in the main loop, at top level, when it is time
+ *     for the first cut
+ *
+ * Main loop; dirty logging is on.
+ */
+bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
+                         uint64_t enough, void (*finished)(void),
+                         Error **errp);
+
+/** ft_first_copy_stop: after the channel was closed */
+void ft_first_copy_stop(FtFirstCopy *fc);
+
+#endif

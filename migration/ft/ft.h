@@ -1,0 +1,54 @@
+/*
+ * QEMU-FT: what the rest of QEMU may call
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The only header of this directory that files outside of it include.
+ * Every function here is a hook in one of QEMU's own files (see patches/)
+ * and costs one predictable branch when fault tolerance is not used.
+ * Programs other than the system emulator link stubs/ft.c instead.
+ */
+#ifndef MIGRATION_FT_H
+#define MIGRATION_FT_H
+
+typedef struct VMStateField VMStateField;
+
+/**
+ * ft_option_parse: take -ft-peer or -ft-listen from the command line
+ *
+ * @option: "ft-peer" or "ft-listen"
+ * @arg: its argument; "help" prints the keys and exits with 0
+ *
+ * Exits with 1 and one sentence on stderr when @arg cannot be used.
+ * Returns the argument -incoming has to see for a secondary.
+ */
+const char *ft_option_parse(const char *option, const char *arg);
+
+/**
+ * ft_vcpu_idle: a vCPU goes to sleep, or has been woken
+ *
+ * Called in the vCPU's own thread with the BQL held.
+ */
+void ft_vcpu_idle(CPUState *cpu, bool idle);
+
+/**
+ * ft_chr_write: what a front end writes to @chr
+ *
+ * Holds the bytes until their epoch is committed when @chr is a console of
+ * a protected guest; else the same as qemu_chr_write().
+ */
+int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all);
+
+/**
+ * ft_vmstate_bulk: write an array of plain fields in one go
+ *
+ * @field, @elems, @n: the array vmstate_save_state() is about to write
+ *     element by element; @elems is not yet dereferenced for VMS_POINTER
+ *
+ * Writes exactly the bytes vmstate_save_state() would.  Returns the number
+ * of elements left to write: 0, or @n when this array is none of ours.
+ */
+int ft_vmstate_bulk(QEMUFile *f, const VMStateField *field, void *elems,
+                    int n, JSONWriter *vmdesc);
+
+#endif

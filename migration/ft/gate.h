@@ -1,0 +1,77 @@
+/*
+ * QEMU-FT: output commit
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_GATE_H
+#define MIGRATION_FT_GATE_H
+
+typedef enum FtGateMode {
+    FT_GATE_PASS,               /* unprotected: everything goes out at once */
+    FT_GATE_HOLD,               /* protected: wait for the epoch's ack */
+    FT_GATE_DROP,               /* fenced: nothing goes out ever again */
+} FtGateMode;
+
+/*
+ * How held output of one kind goes out.  Called in the main loop with the
+ * BQL held.
+ */
+typedef struct FtGateOps {
+    /* Let @data go; cannot fail: what cannot be delivered is lost as it
+     * would have been without the gate */
+    void (*release)(void *target, unsigned flags,
+                    const uint8_t *data, size_t len);
+    /* Take and give back what keeps @target alive while output is held */
+    void (*ref)(void *target);
+    void (*unref)(void *target);
+} FtGateOps;
+
+/** ft_gate_mode: what becomes of output; any thread with the BQL */
+extern FtGateMode ft_gate_mode;
+
+/**
+ * ft_gate_hold_from: hold output from now on
+ *
+ * @current: where to read the epoch that output now belongs to; must stay
+ *     valid until the gate is opened or closed
+ * @on_output: called after each packet that was held, with the BQL held, in
+ *     any thread
+ */
+void ft_gate_hold_from(const uint64_t *current, void (*on_output)(void));
+
+/** ft_gate_open: let everything go, and whatever comes later too */
+void ft_gate_open(void);
+
+/** ft_gate_close: drop everything, and whatever comes later too */
+void ft_gate_close(void);
+
+/** ft_gate_hold: keep a copy of @iov; only in mode FT_GATE_HOLD */
+void ft_gate_hold(const FtGateOps *ops, void *target, unsigned flags,
+                  const struct iovec *iov, int iovcnt);
+
+/** ft_gate_release: let go what belongs to epochs up to @epoch, in order */
+void ft_gate_release(uint64_t epoch);
+
+/** ft_gate_forget: drop what is held for @target, which goes away */
+void ft_gate_forget(void *target);
+
+/** ft_gate_waiting: output is held that no cut has covered yet */
+bool ft_gate_waiting(void);
+
+typedef struct FtGateCounts {
+    uint64_t held, held_bytes, released;
+} FtGateCounts;
+
+FtGateCounts ft_gate_counts(void);
+
+/* gate-net.c: put a gate on every network back end that has a NIC */
+void ft_gate_net_attach(void);
+
+/*
+ * gate-console.c: find the guest's consoles; forget them, because a device
+ * is about to go away
+ */
+void ft_gate_console_attach(void);
+void ft_gate_console_detach(void);
+
+#endif

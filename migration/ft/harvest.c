@@ -1,0 +1,131 @@
+/*
+ * QEMU-FT: which pages the guest has written
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Uses the dirty bitmap of the migration client, which QEMU keeps for
+ * vCPUs (TCG marks in the store slow path, KVM's log is merged in by
+ * memory_global_dirty_log_sync()) and for device models.  No migration can
+ * run beside it: start.c holds a blocker.
+ *
+ * Not reused: cpu_physical_memory_sync_dirty_bitmap().  Under TCG it resets
+ * the TLBs with an address relative to the block, so stores to any block
+ * but the first go unseen afterwards; and it skips the reset when the bits
+ * it clears were already known.  Here bits are taken out and the TLBs of
+ * the whole block are reset, by absolute address, whenever any bit was set:
+ * once per block, since each reset walks every TLB entry of every vCPU.
+ *
+ * With the vCPUs stopped a store is either complete, bit and data, or has
+ * not begun; that is what makes bit and copy agree.
+ *
+ * Built once per target because of the dirty bitmap's inline functions.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/rcu.h"
+#if __has_include("system/physmem.h")
+#include "system/physmem.h"
+#include "system/memory.h"
+#else
+#include "cpu.h"
+#include "exec/ram_addr.h"
+#include "exec/memory.h"
+#define physical_memory_dirty_bits_cleared \
+    cpu_physical_memory_dirty_bits_cleared
+#endif
+#include "exec/ramlist.h"
+#include "exec/target_page.h"
+#include "qapi/error.h"
+#include "harvest.h"
+
+bool ft_harvest_start(Error **errp)
+{
+    bool ok;
+
+    qemu_mutex_lock_ramlist();
+    ok = memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, errp);
+    qemu_mutex_unlock_ramlist();
+    return ok;
+}
+
+void ft_harvest_stop(void)
+{
+    memory_global_dirty_log_stop(GLOBAL_DIRTY_MIGRATION);
+}
+
+static unsigned long *word_at(unsigned long *const *blocks, uint64_t page)
+{
+    return &blocks[page / DIRTY_MEMORY_BLOCK_SIZE]
+                  [(page % DIRTY_MEMORY_BLOCK_SIZE) / BITS_PER_LONG];
+}
+
+/* Take the bits of one block; true when there was any */
+static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
+                          uint32_t index, FtArena *list)
+{
+    int bits = qemu_target_page_bits();
+    uint64_t first = b->offset >> bits, n = b->used >> bits;
+    bool any = false;
+
+    /* Blocks start on a multiple of BITS_PER_LONG pages */
+    for (uint64_t page = 0; page < n; page += BITS_PER_LONG) {
+        unsigned long *word = word_at(dirty, first + page), found;
+
+        if (!*word) {
+            continue;
+        }
+        found = qatomic_xchg(word, 0);
+        any = true;
+        if (n - page < BITS_PER_LONG) {
+            found &= BITMAP_LAST_WORD_MASK(n - page);
+        }
+        while (found) {
+            FtPageId *id = (FtPageId *)ft_arena_take(list, sizeof(*id));
+
+            *id = ft_page_id(index, page + ctzl(found));
+            found &= found - 1;
+        }
+    }
+    return any;
+}
+
+uint64_t ft_harvest(const FtRam *ram, FtArena *list)
+{
+    size_t before = list->used;
+
+    memory_global_dirty_log_sync(false);
+    RCU_READ_LOCK_GUARD();
+    unsigned long *const *dirty = qatomic_rcu_read(
+        &ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])->blocks;
+
+    for (uint32_t i = 0; i < ram->n; i++) {
+        const FtBlock *b = &ram->blocks[i];
+
+        if (b->used && harvest_block(dirty, b, i, list)) {
+            physical_memory_dirty_bits_cleared(b->offset, b->used);
+            memory_region_clear_dirty_bitmap(b->rb->mr, 0, b->used);
+        }
+    }
+    return (list->used - before) / sizeof(FtPageId);
+}
+
+uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)
+{
+    int bits = qemu_target_page_bits();
+    uint64_t count = 0;
+
+    memory_global_dirty_log_sync(false);
+    RCU_READ_LOCK_GUARD();
+    unsigned long *const *dirty = qatomic_rcu_read(
+        &ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])->blocks;
+
+    for (uint32_t i = 0; i < ram->n && count < enough; i++) {
+        const FtBlock *b = &ram->blocks[i];
+        uint64_t first = b->offset >> bits, n = b->used >> bits;
+
+        for (uint64_t page = 0; page < n; page += BITS_PER_LONG) {
+            count += ctpopl(qatomic_read(word_at(dirty, first + page)));
+        }
+    }
+    return count;
+}

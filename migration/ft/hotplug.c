@@ -1,0 +1,74 @@
+/*
+ * QEMU-FT: devices that come and go
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The peer's machine was compared with this one device by device.  When a
+ * device is plugged or unplugged here, what the peer holds cannot be
+ * loaded there any more: protection ends and the peer is dialled again,
+ * which works once a secondary with the same devices listens.
+ *
+ * The listener is called in the middle of a monitor command or of a guest's
+ * access; a timer does the rest at top level.  No cut comes between: cuts
+ * run at top level too, and timers of one list run in order of their time.
+ */
+#include "qemu/osdep.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "hw/qdev-core.h"
+#include "system/system.h"
+#include "gate.h"
+#include "primary.h"
+#include "start.h"
+#include "state.h"
+
+static QEMUTimer *timer;
+static char *change;
+
+static void machine_changed(void *opaque)
+{
+    if (ft_primary.ch) {
+        ft_primary_end(FT_END_MACHINE_CHANGED, change, true);
+    }
+    ft_gate_net_attach();
+    ft_gate_console_attach();
+    g_free(change);
+    change = NULL;
+}
+
+static void note_change(DeviceState *dev, const char *what)
+{
+    if (!phase_check(PHASE_MACHINE_READY) || !ft_primary.wanted) {
+        return;
+    }
+    if (!change) {
+        change = g_strdup_printf("device %s (%s) was %s",
+                                 dev->id ?: "without id",
+                                 object_get_typename(OBJECT(dev)), what);
+    }
+    timer_mod(timer, 0);
+}
+
+static void device_came(DeviceListener *listener, DeviceState *dev)
+{
+    note_change(dev, "plugged");
+}
+
+static void device_went(DeviceListener *listener, DeviceState *dev)
+{
+    ft_gate_console_detach();
+    note_change(dev, "unplugged");
+}
+
+void ft_hotplug_watch(void)
+{
+    static DeviceListener listener = {
+        .realize = device_came,
+        .unrealize = device_went,
+    };
+
+    if (!timer) {
+        timer = timer_new_ms(QEMU_CLOCK_REALTIME, machine_changed, NULL);
+        device_listener_register(&listener);
+    }
+}

@@ -1,0 +1,182 @@
+/*
+ * QEMU-FT: the keys of -ft-peer and -ft-listen
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one place that checks what the user wrote.  Options are parsed
+ * before any device exists, so the rest of the start-up is left to a
+ * machine-init-done notifier (start.c).
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/help_option.h"
+#include "qemu/module.h"
+#include "qemu/option.h"
+#include "qemu/config-file.h"
+#include "qemu/sockets.h"
+#include "qapi/error.h"
+#include "ft.h"
+#include "options.h"
+#include "start.h"
+
+FtOptions ft_opts = {
+    .interval_ms = 100,
+    .output_delay_us = 3000,
+    .quiet_us = 300,
+    .dirty_limit = 4096,
+    .timeout_ms = 300,
+};
+
+static const struct {
+    const char *name;
+    uint32_t *value;
+    uint32_t min, max;
+} keys[] = {
+    { "interval", &ft_opts.interval_ms, 1, 60000 },
+    { "output-delay", &ft_opts.output_delay_us, 0, 1000000 },
+    { "quiet", &ft_opts.quiet_us, 0, 1000000 },
+    { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
+    { "timeout", &ft_opts.timeout_ms, 50, 60000 },
+    { "self-check", &ft_opts.self_check, 0, 1000000 },
+};
+
+static QemuOptsList ft_opts_list = {
+    .name = "ft",
+    .implied_opt_name = "address",
+    .head = QTAILQ_HEAD_INITIALIZER(ft_opts_list.head),
+    .desc = {
+        {
+            .name = "address",
+            .type = QEMU_OPT_STRING,
+            .help = "host:port of the other side ([addr]:port to listen on)",
+        }, {
+            .name = "interval",
+            .type = QEMU_OPT_NUMBER,
+            .help = "longest time between two checkpoints, ms",
+            .def_value_str = "100",
+        }, {
+            .name = "output-delay",
+            .type = QEMU_OPT_NUMBER,
+            .help = "longest time output waits for a checkpoint to be made, "
+                    "us",
+            .def_value_str = "3000",
+        }, {
+            .name = "quiet",
+            .type = QEMU_OPT_NUMBER,
+            .help = "checkpoint once waiting output has had no successor for "
+                    "so long, us",
+            .def_value_str = "300",
+        }, {
+            .name = "dirty-limit",
+            .type = QEMU_OPT_NUMBER,
+            .help = "pages the guest may dirty before a checkpoint comes "
+                    "early",
+            .def_value_str = "4096",
+        }, {
+            .name = "timeout",
+            .type = QEMU_OPT_NUMBER,
+            .help = "a peer that is silent for so long is dead, ms",
+            .def_value_str = "300",
+        }, {
+            .name = "self-check",
+            .type = QEMU_OPT_NUMBER,
+            .help = "compare both copies every so many checkpoints, 0: never",
+            .def_value_str = "0",
+        },
+        { /* end of list */ }
+    },
+};
+
+static void ft_register_opts(void)
+{
+    qemu_add_opts(&ft_opts_list);
+}
+
+opts_init(ft_register_opts);
+
+static bool parse_address(const char *str, bool listen, Error **errp)
+{
+    InetSocketAddress *addr = g_new0(InetSocketAddress, 1);
+
+    if (inet_parse(addr, str, errp) < 0) {
+        qapi_free_InetSocketAddress(addr);
+        return false;
+    }
+    if (!listen && !*addr->host) {
+        error_setg(errp, "no host in '%s'; give host:port", str);
+        qapi_free_InetSocketAddress(addr);
+        return false;
+    }
+    qapi_free_InetSocketAddress(ft_opts.addr);
+    g_free(ft_opts.address);
+    ft_opts.addr = addr;
+    ft_opts.address = g_strdup(str);
+    return true;
+}
+
+bool ft_options_set_peer(const char *peer, Error **errp)
+{
+    Error *err = NULL;
+
+    if (strchr(peer, ',') || !parse_address(peer, false, &err)) {
+        error_setg(errp, "'%s' is not a peer's address; give host:port",
+                   peer);
+        error_free(err);
+        return false;
+    }
+    return true;
+}
+
+static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
+{
+    const char *address = qemu_opt_get(opts, "address");
+
+    if (!address) {
+        error_setg(errp, "no address; give %s",
+                   listen ? "[addr]:port" : "host:port");
+        return false;
+    }
+    if (!parse_address(address, listen, errp)) {
+        return false;
+    }
+    for (int i = 0; i < ARRAY_SIZE(keys); i++) {
+        uint64_t v = qemu_opt_get_number(opts, keys[i].name, *keys[i].value);
+
+        if (v < keys[i].min || v > keys[i].max) {
+            error_setg(errp, "%s=%" PRIu64 " is out of range; give a number "
+                       "from %" PRIu32 " to %" PRIu32,
+                       keys[i].name, v, keys[i].min, keys[i].max);
+            return false;
+        }
+        *keys[i].value = v;
+    }
+    return true;
+}
+
+const char *ft_option_parse(const char *option, const char *arg)
+{
+    bool listen = g_str_equal(option, "ft-listen");
+    Error *err = NULL;
+    QemuOpts *opts;
+
+    if (has_help_option(arg)) {
+        qemu_opts_print_help(&ft_opts_list, true);
+        exit(0);
+    }
+    if (ft_opts.given) {
+        error_report("-%s cannot be used twice or together with -%s; a QEMU "
+                     "is either the primary or the secondary", option,
+                     listen ? "ft-peer" : "ft-listen");
+        exit(1);
+    }
+    opts = qemu_opts_parse(&ft_opts_list, arg, true, &err);
+    if (!opts || !apply_opts(opts, listen, &err)) {
+        error_report_err(err);
+        exit(1);
+    }
+    ft_opts.given = true;
+    ft_opts.listen = listen;
+    qemu_opts_del(opts);
+    ft_start_at_machine_done();
+    return "defer";
+}

@@ -1,0 +1,30 @@
+/*
+ * QEMU-FT: the keys of -ft-peer and -ft-listen
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_OPTIONS_H
+#define MIGRATION_FT_OPTIONS_H
+
+#include "qapi/qapi-types-sockets.h"
+
+typedef struct FtOptions {
+    bool given;                 /* one of the two options was used */
+    bool listen;
+    InetSocketAddress *addr;
+    char *address;              /* as the user wrote it */
+    uint32_t interval_ms;       /* longest time between two cuts */
+    uint32_t output_delay_us;   /* longest wait of output for a cut */
+    uint32_t quiet_us;          /* cut when no more output came for so long */
+    uint32_t dirty_limit;       /* pages that make a cut come early */
+    uint32_t timeout_ms;        /* a peer silent for so long is dead */
+    uint32_t self_check;        /* compare every N-th epoch, 0: never */
+} FtOptions;
+
+/* Set once by ft_option_parse(), the address also by ft_options_set_peer() */
+extern FtOptions ft_opts;
+
+/** ft_options_set_peer: use @peer (host:port) from now on */
+bool ft_options_set_peer(const char *peer, Error **errp);
+
+#endif

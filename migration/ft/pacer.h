@@ -1,0 +1,39 @@
+/*
+ * QEMU-FT: when to cut
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_PACER_H
+#define MIGRATION_FT_PACER_H
+
+#include "ram.h"
+
+typedef enum FtCutCause {
+    FT_CAUSE_INTERVAL,
+    FT_CAUSE_IDLE,
+    FT_CAUSE_QUIET,
+    FT_CAUSE_DELAY,
+    FT_CAUSE_DIRTY,
+    FT_CAUSE__MAX,
+} FtCutCause;
+
+/**
+ * ft_pacer_start: call @cut whenever it is time for one
+ *
+ * @cut: called at top level of the main loop while no epoch is in flight;
+ *     it has to call ft_pacer_cut_done() or ft_pacer_cut_skipped()
+ */
+void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause));
+void ft_pacer_stop(void);
+
+/** ft_pacer_output: the gate holds one more packet; BQL, any thread */
+void ft_pacer_output(void);
+
+/* A cut was made and its epoch is in flight; or it has to be tried again */
+void ft_pacer_cut_done(void);
+void ft_pacer_cut_skipped(void);
+
+/** ft_pacer_committed: no epoch is in flight any more; top level */
+void ft_pacer_committed(void);
+
+#endif

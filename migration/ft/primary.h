@@ -1,0 +1,69 @@
+/*
+ * QEMU-FT: the side that runs the guest
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_PRIMARY_H
+#define MIGRATION_FT_PRIMARY_H
+
+#include "channel.h"
+#include "ram.h"
+
+/*
+ * What makes a moment committed.  The connection, the roles, the gate and
+ * the end of a connection are the same for every mode.  All callbacks run
+ * in the main loop with the BQL held.
+ */
+typedef struct FtMode {
+    const char *name;
+    /*
+     * The peer has accepted this machine: begin to mirror.  On failure
+     * with @errp set nothing is left behind and stop() is not called.
+     */
+    bool (*start)(FtRam *ram, FtChannel *ch, Error **errp);
+    /*
+     * A record that concerns the mode (any but those of the connection).
+     * False with @errp set: the peer broke the protocol.  At top level,
+     * except while an END waits for its answer (@ending).
+     */
+    bool (*record)(const FtRecord *rec, bool ending, Error **errp);
+    /* No more cuts from now on; the connection is still there */
+    void (*quiesce)(void);
+    /* The connection and its thread are gone: free everything, once */
+    void (*stop)(void);
+} FtMode;
+
+extern const FtMode ft_checkpoint_mode;
+
+typedef struct FtPrimary {
+    const FtMode *mode;
+    bool wanted;                /* dial whenever there is no connection */
+    bool welcomed;              /* the mode runs */
+    FtChannel *ch;              /* NULL: not connected */
+    FtRam ram;
+    uint64_t past_sent, past_received;  /* bytes of earlier connections */
+} FtPrimary;
+
+extern FtPrimary ft_primary;
+
+/** ft_primary_start: protect the guest: dial ft_opts.addr and keep at it */
+void ft_primary_start(void);
+
+/**
+ * ft_primary_end: tell the peer that this is meant, and end protection
+ *
+ * Waits for the peer's answer, at most the time-out, so that the peer can
+ * no longer take over; then lets held output go.
+ *
+ * @again: dial again
+ */
+void ft_primary_end(FtEndReason reason, const char *text, bool again);
+
+/**
+ * ft_primary_lost: the peer is gone or has misbehaved; go on unprotected
+ *
+ * @why: one sentence
+ */
+void ft_primary_lost(const char *why);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * QEMU-FT: query-ft and info ft
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-ft.h"
+#include "qapi/qapi-visit-ft.h"
+#include "qapi/clone-visitor.h"
+#include "monitor/hmp.h"
+#include "monitor/monitor.h"
+#include "checkpoint.h"
+#include "gate.h"
+#include "primary.h"
+#include "secondary.h"
+#include "state.h"
+
+static FtDistribution *distribution(const FtWindow *w)
+{
+    FtPercentiles p = ft_window_percentiles(w);
+    FtDistribution *d = g_new0(FtDistribution, 1);
+
+    d->samples = p.samples;
+    d->p50 = p.p50;
+    d->p99 = p.p99;
+    d->max = p.max;
+    return d;
+}
+
+static FtPhases *phases(void)
+{
+    FtPhases *p = g_new0(FtPhases, 1);
+
+    p->stop = ft_window_percentiles(&ft_counters.stop).p50;
+    p->device = ft_window_percentiles(&ft_counters.save).p50;
+    p->harvest = ft_window_percentiles(&ft_counters.harvest).p50;
+    p->copy = ft_window_percentiles(&ft_counters.copy).p50;
+    p->resume = ft_window_percentiles(&ft_counters.resume).p50;
+    return p;
+}
+
+static FtCuts *cuts(void)
+{
+    FtCuts *c = g_new0(FtCuts, 1);
+
+    c->total = ft_counters.total;
+    c->interval = ft_counters.cuts[FT_CAUSE_INTERVAL];
+    c->idle = ft_counters.cuts[FT_CAUSE_IDLE];
+    c->quiet = ft_counters.cuts[FT_CAUSE_QUIET];
+    c->delay = ft_counters.cuts[FT_CAUSE_DELAY];
+    c->dirty = ft_counters.cuts[FT_CAUSE_DIRTY];
+    c->skipped = ft_counters.skipped;
+    c->without_pause = ft_counters.without_pause;
+    return c;
+}
+
+static void fill_traffic(FtInfo *info)
+{
+    FtSecondaryCounters sec = ft_secondary_counters();
+
+    info->bytes_sent = sec.bytes_sent + ft_primary.past_sent;
+    info->bytes_received = sec.bytes_received + ft_primary.past_received;
+    if (ft_primary.ch) {
+        info->bytes_sent += ft_channel_bytes_sent(ft_primary.ch);
+        info->bytes_received += ft_channel_bytes_received(ft_primary.ch);
+    }
+    info->epoch = ft_status.role == FT_ROLE_SECONDARY ? sec.epoch :
+                  ft_checkpoint_committed();
+}
+
+FtInfo *qmp_query_ft(Error **errp)
+{
+    FtInfo *info = g_new0(FtInfo, 1);
+    FtGateCounts gate = ft_gate_counts();
+
+    info->role = ft_status.role;
+    info->state = ft_status.state;
+    info->reason = g_strdup(ft_status.reason);
+    info->peer = g_strdup(ft_status.peer);
+    info->mode = g_strdup(ft_primary.mode->name);
+    info->generation = ft_status.generation;
+    info->pause = distribution(&ft_counters.pause);
+    info->phases = phases();
+    info->ack_latency = distribution(&ft_counters.ack);
+    info->dirty_pages = distribution(&ft_counters.pages);
+    info->epoch_bytes = distribution(&ft_counters.bytes);
+    fill_traffic(info);
+    info->has_sync_remaining = ft_checkpoint_remaining(&info->sync_remaining);
+    info->held_packets = gate.held;
+    info->held_bytes = gate.held_bytes;
+    info->released_packets = gate.released;
+    info->cuts = cuts();
+    info->self_check = g_new0(FtSelfCheck, 1);
+    info->self_check->passed = ft_counters.checks_passed;
+    info->self_check->failed = ft_counters.checks_failed;
+    if (ft_status.takeover) {
+        info->takeover = QAPI_CLONE(FtTakeover, ft_status.takeover);
+    }
+    return info;
+}
+
+static void print_distribution(Monitor *mon, const char *name,
+                               const FtDistribution *d, const char *unit)
+{
+    monitor_printf(mon, "%-12s p50 %" PRIu64 "  p99 %" PRIu64 "  max %" PRIu64
+                   " %s (%" PRIu32 " samples)\n",
+                   name, d->p50, d->p99, d->max, unit, d->samples);
+}
+
+static void hmp_info_ft(Monitor *mon, const QDict *qdict)
+{
+    g_autoptr(FtInfo) i = qmp_query_ft(&error_abort);
+
+    monitor_printf(mon, "%s, %s%s%s\n", FtRole_str(i->role),
+                   FtState_str(i->state), i->reason ? ": " : "",
+                   i->reason ?: "");
+    if (i->role == FT_ROLE_NONE) {
+        return;
+    }
+    monitor_printf(mon, "peer         %s, generation %" PRIu64 ", epoch %"
+                   PRIu64 "\n", i->peer ?: "none", i->generation, i->epoch);
+    if (i->has_sync_remaining) {
+        monitor_printf(mon, "first copy   %" PRIu64 " MiB to go\n",
+                       i->sync_remaining >> 20);
+    }
+    print_distribution(mon, "pause", i->pause, "us");
+    print_distribution(mon, "ack latency", i->ack_latency, "us");
+    print_distribution(mon, "dirty pages", i->dirty_pages, "pages");
+    print_distribution(mon, "epoch bytes", i->epoch_bytes, "bytes");
+    monitor_printf(mon, "held         %" PRIu64 " packets, %" PRIu64
+                   " bytes; released %" PRIu64 "\n", i->held_packets,
+                   i->held_bytes, i->released_packets);
+    monitor_printf(mon, "cuts         %" PRIu64 ": %" PRIu64 " interval, %"
+                   PRIu64 " idle, %" PRIu64 " quiet, %" PRIu64 " delay, %"
+                   PRIu64 " dirty; %" PRIu64 " skipped\n", i->cuts->total,
+                   i->cuts->interval, i->cuts->idle, i->cuts->quiet,
+                   i->cuts->delay, i->cuts->dirty, i->cuts->skipped);
+    if (i->self_check->passed || i->self_check->failed) {
+        monitor_printf(mon, "self-check   %" PRIu64 " passed, %" PRIu64
+                       " failed\n", i->self_check->passed,
+                       i->self_check->failed);
+    }
+}
+
+static void register_info_ft(void)
+{
+    monitor_register_hmp("ft", true, hmp_info_ft);
+}
+
+type_init(register_info_ft)

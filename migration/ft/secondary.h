@@ -1,0 +1,24 @@
+/*
+ * QEMU-FT: the side that holds the copy
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_SECONDARY_H
+#define MIGRATION_FT_SECONDARY_H
+
+/**
+ * ft_secondary_start: listen on ft_opts.addr
+ *
+ * Main loop, BQL held; the process is in RUN_STATE_INMIGRATE.  False with
+ * @errp set when the address cannot be used.
+ */
+bool ft_secondary_start(Error **errp);
+
+/* For query-ft; main loop */
+typedef struct FtSecondaryCounters {
+    uint64_t epoch, bytes_sent, bytes_received;
+} FtSecondaryCounters;
+
+FtSecondaryCounters ft_secondary_counters(void);
+
+#endif

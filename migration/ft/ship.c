@@ -1,0 +1,271 @@
+/*
+ * QEMU-FT: sending an epoch
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pages are encoded against a shadow: a copy of what the peer holds, kept
+ * for every page that was ever part of an epoch (what was sent in the
+ * first copy alone is not kept, so the shadow grows with the guest's
+ * working set, not with its RAM).  A page that did not change is not sent,
+ * one that changed a little goes as a delta.
+ *
+ * The shadow and the device base are brought up to date while encoding,
+ * before the last byte leaves: the acknowledgement may overtake the return
+ * from write().  That is right because one epoch is in flight at a time:
+ * the next is encoded only after the peer has acknowledged this one, and
+ * when the connection ends instead, shadow and base are thrown away.
+ */
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qemu/atomic.h"
+#include "qemu/bitmap.h"
+#include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "delta.h"
+#include "fault.h"
+#include "ship.h"
+
+#define RECORD_SIZE (256 * KiB) /* of a PAGES record, about */
+#define INLINE_PAGES 512        /* encoded in the main loop, below 1 ms */
+#define DEVICE_PIECE (512 * KiB)
+
+bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp)
+{
+    *s = (FtShip) { .ram = ram };
+    for (uint32_t i = 0; i < ram->n; i++) {
+        FtShadow *sh = &s->shadow[i];
+
+        sh->size = ram->blocks[i].max;
+        sh->pages = mmap(NULL, sh->size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (sh->pages == MAP_FAILED) {
+            sh->pages = NULL;
+            error_setg_errno(errp, errno, "cannot reserve %zu bytes of "
+                             "address space for page deltas", sh->size);
+            ft_ship_destroy(s);
+            return false;
+        }
+        sh->valid = bitmap_new(sh->size / ram->page_size);
+    }
+    s->device = g_byte_array_new();
+    s->wire = g_byte_array_sized_new(2 * RECORD_SIZE);
+    return true;
+}
+
+void ft_ship_destroy(FtShip *s)
+{
+    for (uint32_t i = 0; i < FT_WIRE_MAX_BLOCKS; i++) {
+        if (s->shadow[i].pages) {
+            munmap(s->shadow[i].pages, s->shadow[i].size);
+        }
+        g_free(s->shadow[i].valid);
+    }
+    if (s->device) {
+        g_byte_array_free(s->device, true);
+        g_byte_array_free(s->wire, true);
+    }
+    *s = (FtShip) { 0 };
+}
+
+static void close_record(FtShip *s)
+{
+    if (s->record_open) {
+        ft_wire_end(s->wire, s->record);
+        s->record_open = false;
+    }
+}
+
+static void put_page(FtShip *s, FtPageId id, FtPageKind kind,
+                     const void *data, uint32_t len)
+{
+    if (s->record_open && s->wire->len - s->record > RECORD_SIZE) {
+        close_record(s);
+    }
+    if (!s->record_open) {
+        s->record = ft_wire_begin(s->wire, FT_REC_PAGES);
+        s->record_open = true;
+    }
+    ft_wire_put_page(s->wire, ft_page_block(id), kind, ft_page_number(id),
+                     data, len);
+    s->entries++;
+}
+
+static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
+{
+    FtShadow *sh = &s->shadow[ft_page_block(id)];
+    uint64_t number = ft_page_number(id);
+    uint32_t size = s->ram->page_size;
+    uint8_t *known = sh->pages + number * size;
+    uint8_t delta[4096];
+    int len = -1;
+
+    if (test_bit(number, sh->valid)) {
+        len = ft_page_delta(known, page, size, delta,
+                            MIN(size / 2, sizeof(delta)));
+        if (len == 0) {
+            return;
+        }
+    }
+    if (len > 0) {
+        put_page(s, id, FT_PAGE_DELTA, delta, len);
+        ft_page_delta_apply(known, delta, len);
+        return;
+    }
+    if (buffer_is_zero(page, size)) {
+        put_page(s, id, FT_PAGE_ZERO, NULL, 0);
+    } else {
+        put_page(s, id, FT_PAGE_RAW, page, size);
+    }
+    memcpy(known, page, size);
+    set_bit(number, sh->valid);
+}
+
+static void put_device_head(FtShip *s, uint64_t full, uint64_t base,
+                            FtDeviceKind kind)
+{
+    FtDeviceWire d = {
+        .full_length = cpu_to_be64(full),
+        .base_epoch = cpu_to_be64(base),
+        .kind = cpu_to_be32(kind),
+    };
+
+    g_byte_array_append(s->wire, (const guint8 *)&d, sizeof(d));
+}
+
+static void put_device_full(FtShip *s, const GByteArray *state)
+{
+    for (size_t pos = 0; pos < state->len; pos += DEVICE_PIECE) {
+        size_t rec = ft_wire_begin(s->wire, FT_REC_DEVICE);
+        uint64_t be = cpu_to_be64(pos);
+
+        put_device_head(s, state->len, 0, FT_DEVICE_FULL);
+        g_byte_array_append(s->wire, (const guint8 *)&be, sizeof(be));
+        g_byte_array_append(s->wire, state->data + pos,
+                            MIN(state->len - pos, DEVICE_PIECE));
+        ft_wire_end(s->wire, rec);
+    }
+}
+
+/* The device state whole, or what changed in it when that is less */
+static void encode_device(FtShip *s)
+{
+    GByteArray *now = s->cut->device;
+    size_t start = s->wire->len, rec;
+
+    if (s->device_epoch && s->device->len == now->len) {
+        rec = ft_wire_begin(s->wire, FT_REC_DEVICE);
+        put_device_head(s, now->len, s->device_epoch, FT_DEVICE_DELTA);
+        ft_device_delta(s->device->data, now->data, now->len, s->wire);
+        if (s->wire->len - rec < now->len &&
+            s->wire->len - rec < DEVICE_PIECE) {
+            ft_wire_end(s->wire, rec);
+        } else {
+            g_byte_array_set_size(s->wire, start);
+            put_device_full(s, now);
+        }
+    } else {
+        put_device_full(s, now);
+    }
+    g_byte_array_set_size(s->device, 0);
+    g_byte_array_append(s->device, now->data, now->len);
+    s->device_epoch = s->cut->epoch;
+}
+
+static void encode_begin(FtShip *s)
+{
+    uint64_t used[FT_WIRE_MAX_BLOCKS];
+
+    for (uint32_t i = 0; i < s->ram->n; i++) {
+        used[i] = s->ram->blocks[i].used;
+    }
+    s->entries = 0;
+    g_byte_array_set_size(s->wire, 0);
+    ft_wire_put_begin_epoch(s->wire, s->cut->epoch, s->ram->n, used);
+}
+
+static void encode_end(FtShip *s)
+{
+    FtCommit c = {
+        .epoch = s->cut->epoch,
+        .hashed = s->cut->hashed,
+        .ram_hash = s->cut->ram_hash,
+        .device_hash = s->cut->device_hash,
+    };
+
+    close_record(s);
+    encode_device(s);
+    c.npages = s->entries;
+    ft_wire_put_commit(s->wire, &c);
+}
+
+/* Write what is encoded, except for the last record that is still open */
+static bool flush(FtShip *s, FtChannel *ch, uint64_t *bytes)
+{
+    bool ok;
+
+    close_record(s);
+    *bytes += s->wire->len;
+    ok = ft_channel_write(ch, s->wire->data, s->wire->len);
+    g_byte_array_set_size(s->wire, 0);
+    return ok;
+}
+
+static void ship_job(FtChannel *ch, void *opaque)
+{
+    FtShip *s = opaque;
+    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
+    uint64_t n = s->cut->npages, bytes = 0;
+
+    encode_begin(s);
+    for (uint64_t i = 0; i < n; i++) {
+        encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
+        if (s->wire->len > RECORD_SIZE && !flush(s, ch, &bytes)) {
+            return;
+        }
+        if (i == n / 2) {
+            if (!flush(s, ch, &bytes)) {
+                return;
+            }
+            ft_fault(FT_FAULT_SEND_HALF);
+        }
+    }
+    encode_end(s);
+    qatomic_set_u64(&s->bytes, bytes + s->wire->len);
+    ft_channel_write(ch, s->wire->data, s->wire->len);
+    ft_fault(FT_FAULT_SENT);
+}
+
+static void ship_inline(FtShip *s, FtChannel *ch)
+{
+    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
+    const uint8_t *data;
+
+    encode_begin(s);
+    for (uint64_t i = 0; i < s->cut->npages; i++) {
+        encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
+    }
+    encode_end(s);
+    data = s->wire->data;
+    qatomic_set_u64(&s->bytes, s->wire->len);
+    if (unlikely(ft_fault_armed == FT_FAULT_SEND_HALF)) {
+        ft_channel_send(ch, data, s->wire->len / 2);
+        ft_fault(FT_FAULT_SEND_HALF);
+        data += s->wire->len / 2;
+        ft_channel_send(ch, data, s->wire->len - s->wire->len / 2);
+        return;
+    }
+    ft_channel_send(ch, data, s->wire->len);
+    ft_fault(FT_FAULT_SENT);
+}
+
+void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
+{
+    s->cut = cut;
+    if (cut->npages <= INLINE_PAGES) {
+        ship_inline(s, ch);
+    } else {
+        ft_channel_post(ch, ship_job, s);
+    }
+}

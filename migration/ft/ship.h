@@ -1,0 +1,47 @@
+/*
+ * QEMU-FT: sending an epoch
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_SHIP_H
+#define MIGRATION_FT_SHIP_H
+
+#include "channel.h"
+#include "cut.h"
+#include "ram.h"
+
+/* What the peer holds of one block: only pages that were sent in an epoch */
+typedef struct FtShadow {
+    uint8_t *pages;
+    size_t size;
+    unsigned long *valid;
+} FtShadow;
+
+typedef struct FtShip {
+    const FtRam *ram;
+    FtCut *cut;                 /* the epoch being sent */
+    FtShadow shadow[FT_WIRE_MAX_BLOCKS];
+    GByteArray *device;         /* as the peer holds it */
+    uint64_t device_epoch;      /* epoch @device belongs to, 0: none */
+    GByteArray *wire;           /* being encoded */
+    size_t record;              /* where its open PAGES record starts */
+    bool record_open;
+    uint64_t entries;           /* page entries of this epoch */
+    uint64_t bytes;             /* on the wire; settled before the last one */
+} FtShip;
+
+bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp);
+
+/** ft_ship_destroy: after the channel was closed */
+void ft_ship_destroy(FtShip *s);
+
+/**
+ * ft_ship: encode @cut against what the peer holds, and send it
+ *
+ * Main loop.  Small epochs are encoded and written here and now, large
+ * ones in the channel's thread; either way @cut and @s belong to the
+ * sender until the epoch is acknowledged.
+ */
+void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * QEMU-FT: from options to a running engine
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Start-up has two steps.  When all devices exist, what cannot be
+ * protected is refused and gates are put in place.  The network is touched
+ * only when the main loop turns: before that the machine is not reset yet.
+ *
+ * A guest that ends on purpose - switched off, or QEMU told to quit or
+ * terminated - must not live on elsewhere: the peer is told, and its answer
+ * awaited, in a shutdown notifier.  With -no-shutdown (libvirt) a guest
+ * that switches itself off leaves QEMU running and may be reset and
+ * started again; then protection goes on, and a secondary that finds its
+ * primary dead in that state ends instead of taking over.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-ft.h"
+#include "migration/blocker.h"
+#include "system/runstate.h"
+#include "system/runstate-action.h"
+#include "system/system.h"
+#include "compat.h"
+#include "migration/migration.h"
+#include "fault.h"
+#include "gate.h"
+#include "machine.h"
+#include "options.h"
+#include "primary.h"
+#include "secondary.h"
+#include "start.h"
+#include "state.h"
+
+static Error *blocker;
+static bool discard_disabled;
+
+static bool prepare(Error **errp)
+{
+    if (!ft_machine_can_protect(errp)) {
+        return false;
+    }
+    if (!discard_disabled) {
+        if (ram_block_discard_disable(true) < 0) {
+            error_setg(errp, "a device gives guest memory back to the host "
+                       "(virtio-mem or the like), which fault tolerance "
+                       "cannot follow; remove it");
+            return false;
+        }
+        discard_disabled = true;
+    }
+    return true;
+}
+
+static bool prepare_primary(Error **errp)
+{
+    if (!prepare(errp)) {
+        return false;
+    }
+    error_setg(&blocker, "fault tolerance is on; use ft-stop first");
+    if (migrate_add_blocker_internal(&blocker, errp) < 0) {
+        return false;
+    }
+    ft_gate_net_attach();
+    ft_gate_console_attach();
+    ft_hotplug_watch();
+    return true;
+}
+
+static void guest_ends(Notifier *n, void *opaque)
+{
+    ShutdownCause cause = *(ShutdownCause *)opaque;
+
+    if (ft_status.role != FT_ROLE_PRIMARY ||
+        (shutdown_action == SHUTDOWN_ACTION_PAUSE &&
+         shutdown_caused_by_guest(cause))) {
+        return;
+    }
+    ft_primary_end(FT_END_GUEST_OFF, shutdown_caused_by_guest(cause) ?
+                   "the guest was switched off" : "QEMU was told to end",
+                   false);
+}
+
+static Notifier shutdown_notifier = { .notify = guest_ends };
+
+static void watch_shutdown(void)
+{
+    static bool watching;
+
+    if (!watching) {
+        qemu_register_shutdown_notifier(&shutdown_notifier);
+        watching = true;
+    }
+}
+
+static void begin(void *opaque)
+{
+    QEMUTimer **timer = opaque;
+    Error *err = NULL;
+
+    timer_free(*timer);
+    if (!ft_opts.listen) {
+        ft_primary_start();
+        return;
+    }
+    if (migration_incoming_get_current()->state != MIGRATION_STATUS_NONE) {
+        error_report("-ft-listen cannot be combined with -incoming; remove "
+                     "-incoming");
+        exit(EXIT_FAILURE);
+    }
+    if (!ft_secondary_start(&err)) {
+        error_report_err(err);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static void machine_done(Notifier *n, void *opaque)
+{
+    static QEMUTimer *timer;
+    Error *err = NULL;
+
+    if (!ft_fault_init(&err) ||
+        !(ft_opts.listen ? prepare(&err) : prepare_primary(&err))) {
+        error_reportf_err(err, "-ft-%s: ",
+                          ft_opts.listen ? "listen" : "peer");
+        exit(EXIT_FAILURE);
+    }
+    if (!ft_opts.listen) {
+        ft_state_set_peer(ft_opts.address);
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                     "the peer has not answered yet");
+    }
+    watch_shutdown();
+    timer = timer_new_ms(QEMU_CLOCK_REALTIME, begin, &timer);
+    timer_mod(timer, 0);
+}
+
+void ft_start_at_machine_done(void)
+{
+    static Notifier notifier = { .notify = machine_done };
+
+    qemu_add_machine_init_done_notifier(&notifier);
+}
+
+void qmp_ft_start(const char *peer, Error **errp)
+{
+    if (ft_status.role == FT_ROLE_SECONDARY) {
+        error_setg(errp, "this QEMU is a waiting secondary; use ft-start on "
+                   "the primary");
+        return;
+    }
+    if (ft_primary.wanted) {
+        error_setg(errp, "protection is on already; use ft-stop first");
+        return;
+    }
+    if (ft_status.state == FT_STATE_FENCED) {
+        error_setg(errp, "this copy of the guest is fenced; another one runs");
+        return;
+    }
+    if (peer && !ft_options_set_peer(peer, errp)) {
+        return;
+    }
+    if (!ft_opts.address || ft_opts.listen) {
+        if (!peer) {
+            error_setg(errp, "no peer is known; give peer=host:port");
+            return;
+        }
+        ft_opts.listen = false;
+    }
+    if (!prepare_primary(errp)) {
+        return;
+    }
+    watch_shutdown();
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                 "the peer has not answered yet");
+    ft_primary_start();
+}
+
+void qmp_ft_stop(Error **errp)
+{
+    if (!ft_primary.wanted) {
+        error_setg(errp, "protection is not on");
+        return;
+    }
+    ft_primary_end(FT_END_STOPPED, "stopped by ft-stop", false);
+    if (blocker) {
+        migrate_del_blocker(&blocker);
+    }
+}

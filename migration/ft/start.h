@@ -1,0 +1,15 @@
+/*
+ * QEMU-FT: from options to a running engine
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_START_H
+#define MIGRATION_FT_START_H
+
+/** ft_start_at_machine_done: start what ft_opts says once devices exist */
+void ft_start_at_machine_done(void);
+
+/* hotplug.c: notice devices that come and go, from now on */
+void ft_hotplug_watch(void);
+
+#endif

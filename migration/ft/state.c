@@ -1,0 +1,33 @@
+/*
+ * QEMU-FT: role and state, as told to users
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/qapi-events-ft.h"
+#include "state.h"
+#include "trace.h"
+
+FtStatus ft_status = { .generation = 1 };
+
+void ft_state_set(FtRole role, FtState state, const char *reason)
+{
+    bool same = ft_status.role == role && ft_status.state == state;
+
+    trace_ft_state(FtRole_str(role), FtState_str(state), reason ?: "");
+    ft_status.role = role;
+    ft_status.state = state;
+    if (reason != ft_status.reason) {
+        g_free(ft_status.reason);
+        ft_status.reason = g_strdup(reason);
+    }
+    if (!same) {
+        qapi_event_send_ft_state_changed(role, state, reason);
+    }
+}
+
+void ft_state_set_peer(const char *peer)
+{
+    g_free(ft_status.peer);
+    ft_status.peer = g_strdup(peer);
+}

@@ -1,0 +1,26 @@
+/*
+ * QEMU-FT: going on with the committed state
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_TAKEOVER_H
+#define MIGRATION_FT_TAKEOVER_H
+
+#include "qapi/qapi-types-ft.h"
+#include "intake.h"
+
+/**
+ * ft_takeover: become the guest
+ *
+ * @in: a committed epoch; no thread touches it any more
+ * @detect_ns: from the last sign of life to the decision
+ *
+ * Main loop, top level, BQL held.  Does not return when the state cannot be
+ * loaded: a process in between is of no use to anybody.
+ */
+void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns);
+
+/** ft_committed_guest_is_off: the committed state is a switched-off guest */
+bool ft_committed_guest_is_off(const FtIntake *in);
+
+#endif

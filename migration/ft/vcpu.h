@@ -1,0 +1,26 @@
+/*
+ * QEMU-FT: which vCPUs sleep
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MIGRATION_FT_VCPU_H
+#define MIGRATION_FT_VCPU_H
+
+/**
+ * ft_vcpus_all_idle: every vCPU sleeps in qemu_wait_io_event()
+ *
+ * With the BQL held.  True means that no vCPU can run until the caller
+ * lets go of the BQL.  Never true where vCPUs sleep elsewhere: in the
+ * kernel with KVM, all in one thread with single-threaded TCG.
+ */
+bool ft_vcpus_all_idle(void);
+
+/**
+ * ft_vcpus_set_idle_cb: call @cb whenever the last vCPU goes to sleep
+ *
+ * @cb runs in that vCPU's thread with the BQL held: it may only set an
+ * event notifier.  NULL removes it.
+ */
+void ft_vcpus_set_idle_cb(void (*cb)(void));
+
+#endif

@@ -1,0 +1,424 @@
+/*
+ * QEMU-FT: encoding and decoding of the wire format
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The only place that looks at bytes from a peer before they have been
+ * checked.  Decoders are pure functions on memory, so that the unit test
+ * and a fuzzer can drive them without a connection.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "delta.h"
+#include "hash.h"
+#include "wire.h"
+
+#define HDR sizeof(FtRecHeader)
+
+/* Least and largest payload of each type */
+static const struct {
+    const char *name;
+    uint32_t min, max;
+} rec_types[FT_REC__MAX] = {
+    [FT_REC_HELLO] = { "HELLO", sizeof(FtHelloWire) + 2,
+                       FT_WIRE_MAX_PAYLOAD },
+    [FT_REC_WELCOME] = { "WELCOME", sizeof(FtWelcomeWire),
+                         sizeof(FtWelcomeWire) },
+    [FT_REC_REFUSE] = { "REFUSE", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_COPY] = { "COPY", 0, FT_WIRE_MAX_PAYLOAD },
+    [FT_REC_BEGIN] = { "BEGIN", sizeof(FtBeginWire),
+                       sizeof(FtBeginWire) + 8 * FT_WIRE_MAX_BLOCKS },
+    [FT_REC_PAGES] = { "PAGES", 0, FT_WIRE_MAX_PAYLOAD },
+    [FT_REC_DEVICE] = { "DEVICE", sizeof(FtDeviceWire),
+                        FT_WIRE_MAX_PAYLOAD },
+    [FT_REC_COMMIT] = { "COMMIT", sizeof(FtCommitWire),
+                        sizeof(FtCommitWire) },
+    [FT_REC_ACK] = { "ACK", 8, 8 },
+    [FT_REC_BEAT] = { "BEAT", sizeof(FtBeatWire), sizeof(FtBeatWire) },
+    [FT_REC_END] = { "END", sizeof(FtEndWire),
+                     sizeof(FtEndWire) + FT_WIRE_MAX_TEXT },
+    [FT_REC_ENDED] = { "ENDED", 0, 0 },
+    [FT_REC_TAKEOVER] = { "TAKEOVER", 8, 8 },
+    [FT_REC_FAILED] = { "FAILED", 0, FT_WIRE_MAX_TEXT },
+};
+
+const char *ft_rec_name(uint32_t type)
+{
+    return type < FT_REC__MAX && rec_types[type].name ?
+           rec_types[type].name : "unknown";
+}
+
+/* The check covers the header up to the check itself, and the payload */
+static uint32_t rec_check(const uint8_t *rec, uint32_t length)
+{
+    uint64_t seed = ft_hash(rec, offsetof(FtRecHeader, check), 0);
+
+    return ft_hash(rec + HDR, length, seed);
+}
+
+/* Encoders */
+
+size_t ft_wire_begin(GByteArray *out, FtRecType type)
+{
+    FtRecHeader h = { .type = cpu_to_be32(type) };
+    size_t start = out->len;
+
+    g_byte_array_append(out, (const guint8 *)&h, HDR);
+    return start;
+}
+
+void ft_wire_end(GByteArray *out, size_t start)
+{
+    uint8_t *rec = out->data + start;
+    uint32_t length = out->len - start - HDR;
+
+    assert(length <= FT_WIRE_MAX_PAYLOAD);
+    stl_be_p(rec + offsetof(FtRecHeader, length), length);
+    stl_be_p(rec + offsetof(FtRecHeader, check), rec_check(rec, length));
+}
+
+void ft_wire_put(GByteArray *out, FtRecType type,
+                 const void *payload, size_t length)
+{
+    size_t start = ft_wire_begin(out, type);
+
+    if (length) {
+        g_byte_array_append(out, payload, length);
+    }
+    ft_wire_end(out, start);
+}
+
+void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text)
+{
+    ft_wire_put(out, type, text, MIN(strlen(text), FT_WIRE_MAX_TEXT));
+}
+
+void ft_wire_put_hello(GByteArray *out, const char *json)
+{
+    FtHelloWire h = {
+        .magic = cpu_to_be64(FT_WIRE_MAGIC),
+        .major = cpu_to_be16(FT_WIRE_MAJOR),
+        .minor = cpu_to_be16(FT_WIRE_MINOR),
+    };
+    size_t start = ft_wire_begin(out, FT_REC_HELLO);
+
+    g_byte_array_append(out, (const guint8 *)&h, sizeof(h));
+    g_byte_array_append(out, (const guint8 *)json, strlen(json));
+    ft_wire_end(out, start);
+}
+
+void ft_wire_put_welcome(GByteArray *out)
+{
+    FtWelcomeWire w = {
+        .major = cpu_to_be16(FT_WIRE_MAJOR),
+        .minor = cpu_to_be16(FT_WIRE_MINOR),
+    };
+
+    ft_wire_put(out, FT_REC_WELCOME, &w, sizeof(w));
+}
+
+void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value)
+{
+    uint64_t be = cpu_to_be64(value);
+
+    ft_wire_put(out, type, &be, sizeof(be));
+}
+
+void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms)
+{
+    FtBeatWire b = {
+        .counter = cpu_to_be64(counter),
+        .loop_age_ms = cpu_to_be32(age_ms),
+    };
+
+    ft_wire_put(out, FT_REC_BEAT, &b, sizeof(b));
+}
+
+void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text)
+{
+    FtEndWire e = { .reason = cpu_to_be32(reason) };
+    size_t start = ft_wire_begin(out, FT_REC_END);
+
+    g_byte_array_append(out, (const guint8 *)&e, sizeof(e));
+    g_byte_array_append(out, (const guint8 *)text,
+                        MIN(strlen(text), FT_WIRE_MAX_TEXT));
+    ft_wire_end(out, start);
+}
+
+void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
+                             uint32_t nblocks, const uint64_t *used)
+{
+    FtBeginWire b = {
+        .epoch = cpu_to_be64(epoch),
+        .nblocks = cpu_to_be32(nblocks),
+    };
+    size_t start = ft_wire_begin(out, FT_REC_BEGIN);
+
+    g_byte_array_append(out, (const guint8 *)&b, sizeof(b));
+    for (uint32_t i = 0; i < nblocks; i++) {
+        uint64_t be = cpu_to_be64(used[i]);
+
+        g_byte_array_append(out, (const guint8 *)&be, sizeof(be));
+    }
+    ft_wire_end(out, start);
+}
+
+void ft_wire_put_commit(GByteArray *out, const FtCommit *c)
+{
+    FtCommitWire w = {
+        .epoch = cpu_to_be64(c->epoch),
+        .npages = cpu_to_be64(c->npages),
+        .flags = cpu_to_be32(c->hashed ? FT_COMMIT_HASHED : 0),
+        .ram_hash = cpu_to_be64(c->ram_hash),
+        .device_hash = cpu_to_be64(c->device_hash),
+    };
+
+    ft_wire_put(out, FT_REC_COMMIT, &w, sizeof(w));
+}
+
+void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
+                      uint64_t page, const void *data, uint16_t length)
+{
+    uint64_t head = cpu_to_be64((uint64_t)block << 56 |
+                                (uint64_t)kind << 52 |
+                                (uint64_t)length << FT_WIRE_PAGE_BITS |
+                                page);
+
+    g_byte_array_append(out, (const guint8 *)&head, sizeof(head));
+    if (length) {
+        g_byte_array_append(out, data, length);
+    }
+}
+
+/* Decoders */
+
+int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
+                 Error **errp)
+{
+    uint32_t type, length;
+
+    if (len < HDR) {
+        return 0;
+    }
+    type = ldl_be_p(buf + offsetof(FtRecHeader, type));
+    length = ldl_be_p(buf + offsetof(FtRecHeader, length));
+    if (type >= FT_REC__MAX || !rec_types[type].name) {
+        if (!(type & FT_WIRE_OPTIONAL) || length > FT_WIRE_MAX_PAYLOAD) {
+            error_setg(errp, "the peer sent a record of unknown type 0x%x",
+                       type);
+            return -1;
+        }
+    } else if (length < rec_types[type].min || length > rec_types[type].max) {
+        error_setg(errp, "the peer sent a %s record of %" PRIu32 " bytes",
+                   rec_types[type].name, length);
+        return -1;
+    }
+    if (len < HDR + length) {
+        return 0;
+    }
+    if (ldl_be_p(buf + offsetof(FtRecHeader, check)) !=
+        rec_check(buf, length)) {
+        error_setg(errp, "a %s record from the peer was damaged on its way",
+                   ft_rec_name(type));
+        return -1;
+    }
+    rec->type = type;
+    rec->payload = buf + HDR;
+    rec->length = length;
+    rec->total = HDR + length;
+    return 1;
+}
+
+bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp)
+{
+    const FtHelloWire *h = (const void *)rec->payload;
+
+    if (be64_to_cpu(h->magic) != FT_WIRE_MAGIC) {
+        error_setg(errp, "the peer does not speak the QEMU-FT protocol");
+        return false;
+    }
+    if (be16_to_cpu(h->major) != FT_WIRE_MAJOR) {
+        error_setg(errp, "the peer speaks version %u of the protocol, "
+                   "this QEMU speaks version %u",
+                   be16_to_cpu(h->major), FT_WIRE_MAJOR);
+        return false;
+    }
+    *json = g_strndup((const char *)rec->payload + sizeof(*h),
+                      rec->length - sizeof(*h));
+    return true;
+}
+
+bool ft_wire_get_welcome(const FtRecord *rec, Error **errp)
+{
+    const FtWelcomeWire *w = (const void *)rec->payload;
+
+    if (be16_to_cpu(w->major) != FT_WIRE_MAJOR) {
+        error_setg(errp, "the peer speaks version %u of the protocol, "
+                   "this QEMU speaks version %u",
+                   be16_to_cpu(w->major), FT_WIRE_MAJOR);
+        return false;
+    }
+    return true;
+}
+
+static char *payload_text(const uint8_t *text, size_t len)
+{
+    g_autofree char *raw = g_strndup((const char *)text, len);
+    char *utf8 = g_utf8_make_valid(raw, -1);
+
+    for (char *p = utf8; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+    return utf8;
+}
+
+char *ft_wire_get_text(const FtRecord *rec)
+{
+    return payload_text(rec->payload, rec->length);
+}
+
+uint64_t ft_wire_get_u64(const FtRecord *rec)
+{
+    return ldq_be_p(rec->payload);
+}
+
+void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms)
+{
+    *age_ms = ldl_be_p(rec->payload + offsetof(FtBeatWire, loop_age_ms));
+}
+
+bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
+                     Error **errp)
+{
+    uint32_t r = ldl_be_p(rec->payload);
+
+    if (r < FT_END_GUEST_OFF || r > FT_END_GIVEN_UP) {
+        error_setg(errp, "the peer sent END with unknown reason %" PRIu32, r);
+        return false;
+    }
+    *reason = r;
+    *text = payload_text(rec->payload + sizeof(FtEndWire),
+                         rec->length - sizeof(FtEndWire));
+    return true;
+}
+
+bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
+                             uint32_t nblocks, uint64_t *used, Error **errp)
+{
+    const FtBeginWire *b = (const void *)rec->payload;
+    const uint8_t *p = rec->payload + sizeof(*b);
+
+    if (be32_to_cpu(b->nblocks) != nblocks ||
+        rec->length != sizeof(*b) + 8 * nblocks) {
+        error_setg(errp, "the peer sent BEGIN for %" PRIu32 " RAM blocks, "
+                   "this machine has %" PRIu32,
+                   be32_to_cpu(b->nblocks), nblocks);
+        return false;
+    }
+    *epoch = be64_to_cpu(b->epoch);
+    for (uint32_t i = 0; i < nblocks; i++) {
+        used[i] = ldq_be_p(p + 8 * i);
+    }
+    return true;
+}
+
+void ft_wire_get_commit(const FtRecord *rec, FtCommit *c)
+{
+    const FtCommitWire *w = (const void *)rec->payload;
+
+    *c = (FtCommit) {
+        .epoch = be64_to_cpu(w->epoch),
+        .npages = be64_to_cpu(w->npages),
+        .hashed = be32_to_cpu(w->flags) & FT_COMMIT_HASHED,
+        .ram_hash = be64_to_cpu(w->ram_hash),
+        .device_hash = be64_to_cpu(w->device_hash),
+    };
+}
+
+int ft_wire_next_page(const uint8_t **pos, const uint8_t *end,
+                      uint32_t page_size, uint32_t nblocks,
+                      const uint64_t *npages, FtPageEntry *e, Error **errp)
+{
+    const uint8_t *p = *pos;
+    uint64_t head;
+    bool fits;
+
+    if (p == end) {
+        return 0;
+    }
+    if (end - p < 8) {
+        error_setg(errp, "the peer sent a page entry that is cut short");
+        return -1;
+    }
+    head = ldq_be_p(p);
+    p += 8;
+    e->block = head >> 56;
+    e->kind = (head >> 52) & 0xf;
+    e->length = (head >> FT_WIRE_PAGE_BITS) & 0xffff;
+    e->page = head & ((1ULL << FT_WIRE_PAGE_BITS) - 1);
+    e->data = p;
+    if (e->block >= nblocks || e->page >= npages[e->block]) {
+        error_setg(errp, "the peer sent page %" PRIu64 " of RAM block %u, "
+                   "which this machine does not have", e->page, e->block);
+        return -1;
+    }
+    fits = e->length <= end - p;
+    switch (e->kind) {
+    case FT_PAGE_ZERO:
+        fits = fits && e->length == 0;
+        break;
+    case FT_PAGE_RAW:
+        fits = fits && e->length == page_size;
+        break;
+    case FT_PAGE_DELTA:
+        fits = fits && e->length < page_size &&
+               ft_page_delta_valid(p, e->length, page_size);
+        break;
+    default:
+        fits = false;
+    }
+    if (!fits) {
+        error_setg(errp, "the peer sent a malformed entry for page %" PRIu64
+                   " of RAM block %u", e->page, e->block);
+        return -1;
+    }
+    *pos = p + e->length;
+    return 1;
+}
+
+bool ft_wire_device_valid(const FtRecord *rec, uint64_t have_full,
+                          uint64_t base_length, uint64_t base_epoch,
+                          Error **errp)
+{
+    const FtDeviceWire *d = (const void *)rec->payload;
+    const uint8_t *data = rec->payload + sizeof(*d);
+    uint64_t full = be64_to_cpu(d->full_length);
+    uint64_t base = be64_to_cpu(d->base_epoch);
+    size_t len = rec->length - sizeof(*d);
+
+    if (!full || full > FT_WIRE_MAX_DEVICE) {
+        error_setg(errp, "the peer sent a device state of %" PRIu64 " bytes",
+                   full);
+        return false;
+    }
+    switch (be32_to_cpu(d->kind)) {
+    case FT_DEVICE_FULL:
+        if (base == 0 && len > 8 && ldq_be_p(data) == have_full &&
+            len - 8 <= full - have_full) {
+            return true;
+        }
+        break;
+    case FT_DEVICE_DELTA:
+        if (have_full == 0 && base_length == full && base == base_epoch &&
+            base != 0 && ft_device_delta_valid(data, len, full)) {
+            return true;
+        }
+        break;
+    }
+    error_setg(errp, "the peer sent a malformed piece of device state");
+    return false;
+}

@@ -1,0 +1,225 @@
+/*
+ * QEMU-FT: what goes over the wire
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * All structures, magics, limits and time-outs of the protocol specified
+ * in docs/protocol.rst.  Encoders write to a GByteArray; decoders validate
+ * every byte from the peer, so that their callers may trust the result.
+ * Nothing here blocks, allocates by the peer's word alone, or needs a lock.
+ */
+#ifndef MIGRATION_FT_WIRE_H
+#define MIGRATION_FT_WIRE_H
+
+#define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
+#define FT_WIRE_MAJOR 1
+#define FT_WIRE_MINOR 0
+
+/* Limits; a peer that exceeds one has broken the protocol */
+#define FT_WIRE_MAX_PAYLOAD (1 * MiB)
+#define FT_WIRE_MAX_TEXT 1024
+#define FT_WIRE_MAX_BLOCKS 256
+#define FT_WIRE_MAX_DEVICE (64 * MiB)
+#define FT_WIRE_PAGE_BITS 36
+#define FT_WIRE_OPTIONAL (1u << 31)
+
+/* Times, in milliseconds unless named otherwise */
+#define FT_HANDSHAKE_TIMEOUT_MS 5000
+#define FT_REDIAL_MS 1000
+#define FT_BEATS_PER_TIMEOUT 5
+#define FT_HUNG_FACTOR 4
+
+#define FT_MAX_HALF_OPEN 16
+
+typedef enum FtRecType {
+    FT_REC_HELLO = 1,
+    FT_REC_WELCOME,
+    FT_REC_REFUSE,
+    FT_REC_COPY,
+    FT_REC_BEGIN,
+    FT_REC_PAGES,
+    FT_REC_DEVICE,
+    FT_REC_COMMIT,
+    FT_REC_ACK,
+    FT_REC_BEAT,
+    FT_REC_END,
+    FT_REC_ENDED,
+    FT_REC_TAKEOVER,
+    FT_REC_FAILED,
+    FT_REC__MAX,
+} FtRecType;
+
+typedef enum FtPageKind {
+    FT_PAGE_ZERO,
+    FT_PAGE_RAW,
+    FT_PAGE_DELTA,
+} FtPageKind;
+
+typedef enum FtDeviceKind {
+    FT_DEVICE_FULL,
+    FT_DEVICE_DELTA,
+} FtDeviceKind;
+
+typedef enum FtEndReason {
+    FT_END_GUEST_OFF = 1,
+    FT_END_STOPPED,
+    FT_END_MACHINE_CHANGED,
+    FT_END_GIVEN_UP,
+} FtEndReason;
+
+#define FT_COMMIT_HASHED 1u
+
+typedef struct QEMU_PACKED FtRecHeader {
+    uint32_t type;
+    uint32_t flags;
+    uint32_t length;
+    uint32_t check;
+} FtRecHeader;
+
+typedef struct QEMU_PACKED FtHelloWire {
+    uint64_t magic;
+    uint16_t major;
+    uint16_t minor;
+    uint32_t reserved;
+} FtHelloWire;
+
+typedef struct QEMU_PACKED FtWelcomeWire {
+    uint16_t major;
+    uint16_t minor;
+    uint32_t reserved;
+} FtWelcomeWire;
+
+typedef struct QEMU_PACKED FtBeginWire {
+    uint64_t epoch;
+    uint32_t nblocks;
+    uint32_t reserved;
+} FtBeginWire;
+
+typedef struct QEMU_PACKED FtDeviceWire {
+    uint64_t full_length;
+    uint64_t base_epoch;
+    uint32_t kind;
+    uint32_t reserved;
+} FtDeviceWire;
+
+typedef struct QEMU_PACKED FtCommitWire {
+    uint64_t epoch;
+    uint64_t npages;
+    uint32_t flags;
+    uint32_t reserved;
+    uint64_t ram_hash;
+    uint64_t device_hash;
+} FtCommitWire;
+
+typedef struct QEMU_PACKED FtBeatWire {
+    uint64_t counter;
+    uint32_t loop_age_ms;
+    uint32_t reserved;
+} FtBeatWire;
+
+typedef struct QEMU_PACKED FtEndWire {
+    uint32_t reason;
+    uint32_t reserved;
+} FtEndWire;
+
+/* One decoded record; the payload stays in the caller's buffer */
+typedef struct FtRecord {
+    FtRecType type;
+    const uint8_t *payload;
+    uint32_t length;
+    size_t total;               /* header and payload, to be consumed */
+} FtRecord;
+
+typedef struct FtPageEntry {
+    uint8_t block;
+    FtPageKind kind;
+    uint64_t page;
+    const uint8_t *data;
+    uint32_t length;
+} FtPageEntry;
+
+/* Commit record in host byte order */
+typedef struct FtCommit {
+    uint64_t epoch;
+    uint64_t npages;
+    bool hashed;
+    uint64_t ram_hash;
+    uint64_t device_hash;
+} FtCommit;
+
+const char *ft_rec_name(uint32_t type);
+
+/**
+ * ft_wire_begin: open a record at the end of @out
+ *
+ * Returns the offset to hand to ft_wire_end(), which fills in length and
+ * check.  The payload between them may not exceed FT_WIRE_MAX_PAYLOAD.
+ */
+size_t ft_wire_begin(GByteArray *out, FtRecType type);
+void ft_wire_end(GByteArray *out, size_t start);
+
+/** ft_wire_put: a whole record with a payload of at most one page's size */
+void ft_wire_put(GByteArray *out, FtRecType type,
+                 const void *payload, size_t length);
+void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text);
+void ft_wire_put_hello(GByteArray *out, const char *json);
+void ft_wire_put_welcome(GByteArray *out);
+void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value);
+void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms);
+void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
+void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
+                             uint32_t nblocks, const uint64_t *used);
+void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
+
+/** ft_wire_put_page: one page entry; @data may be NULL when @length is 0 */
+void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
+                      uint64_t page, const void *data, uint16_t length);
+
+/**
+ * ft_wire_next: decode the record that starts at @buf
+ *
+ * Returns 1 with @rec filled in, 0 when more bytes are needed, -1 with
+ * @errp set when the peer has broken the protocol.  Lengths are checked
+ * against the limits of the type before the payload has arrived.
+ */
+int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
+                 Error **errp);
+
+/*
+ * Decoders of payloads.  True with the result filled in, or false with
+ * @errp set to one sentence that names the record.
+ */
+bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
+bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
+char *ft_wire_get_text(const FtRecord *rec);
+uint64_t ft_wire_get_u64(const FtRecord *rec);
+void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);
+bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
+                     Error **errp);
+bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
+                             uint32_t nblocks, uint64_t *used, Error **errp);
+void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);
+
+/**
+ * ft_wire_next_page: take the next page entry from *@pos
+ *
+ * @npages[] holds the number of pages of each of the @nblocks blocks.
+ * Returns 1 with @e filled in and *@pos advanced, 0 at @end, -1 with @errp
+ * set.  The runs of a DELTA are checked too: applying it cannot fail.
+ */
+int ft_wire_next_page(const uint8_t **pos, const uint8_t *end,
+                      uint32_t page_size, uint32_t nblocks,
+                      const uint64_t *npages, FtPageEntry *e, Error **errp);
+
+/**
+ * ft_wire_device_valid: check a DEVICE record against what is known
+ *
+ * @have_full: bytes of FULL received so far in this epoch
+ * @base_length, @base_epoch: the committed device state, 0 when there is
+ *     none
+ */
+bool ft_wire_device_valid(const FtRecord *rec, uint64_t have_full,
+                          uint64_t base_length, uint64_t base_epoch,
+                          Error **errp);
+
+#endif
