@@ -26,6 +26,7 @@
  */
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <sys/resource.h>
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
@@ -161,10 +162,16 @@ static void write_queued(FtChannel *ch, GByteArray *data)
     g_byte_array_free(data, true);
 }
 
+void ft_channel_prefer_thread(void)
+{
+    setpriority(PRIO_PROCESS, qemu_get_thread_id(), -10);
+}
+
 static void *channel_thread(void *opaque)
 {
     FtChannel *ch = opaque;
 
+    ft_channel_prefer_thread();
     qemu_mutex_lock(&ch->lock);
     while (!ch->closing) {
         Item *item = NULL;

@@ -23,6 +23,15 @@ typedef void FtChannelJob(FtChannel *ch, void *opaque);
 FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms);
 
 /**
+ * ft_channel_prefer_thread: let the calling thread run before others
+ *
+ * For threads that send beats: on a crowded host a normal thread may wait
+ * for a tenth of a second.  Where the privilege is missing, nothing
+ * happens.
+ */
+void ft_channel_prefer_thread(void);
+
+/**
  * ft_channel_start_thread: start the thread that runs jobs and sends beats
  *
  * Without it (the secondary's receiver) whoever owns the channel calls

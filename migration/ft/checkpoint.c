@@ -39,6 +39,7 @@ static struct {
     FtShip ship;
     FtFirstCopy first;
     bool copying;
+    bool acked;                 /* an epoch was committed, output waits */
 } cp;
 
 uint64_t ft_checkpoint_committed(void)
@@ -145,30 +146,39 @@ fail_cut:
     return false;
 }
 
-static bool take_ack(uint64_t number, bool ending, Error **errp)
+static bool take_ack(uint64_t number, Error **errp)
 {
     if (!ft_epoch_ack(&cp.epoch, number, errp)) {
         return false;
     }
+    cp.acked = true;
     ft_fault(FT_FAULT_ACK_RECEIVED);
     ft_window_add(&ft_counters.ack,
                   us(get_clock() - cp.cut.start - cp.cut.total));
     ft_window_add(&ft_counters.bytes, qatomic_read_u64(&cp.ship.bytes));
     ft_counters.checks_passed += cp.cut.hashed;
-    if (number == 1) {
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
-    }
-    ft_gate_release(number);
-    if (!ending) {
-        ft_pacer_committed();
-    }
     return true;
 }
 
-static bool checkpoint_record(const FtRecord *rec, bool ending, Error **errp)
+static void checkpoint_settled(bool ending)
+{
+    if (!cp.acked) {
+        return;
+    }
+    cp.acked = false;
+    if (cp.epoch.committed == 1) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
+    }
+    ft_gate_release(cp.epoch.committed);
+    if (!ending) {
+        ft_pacer_committed();
+    }
+}
+
+static bool checkpoint_record(const FtRecord *rec, Error **errp)
 {
     if (rec->type == FT_REC_ACK) {
-        return take_ack(ft_wire_get_u64(rec), ending, errp);
+        return take_ack(ft_wire_get_u64(rec), errp);
     }
     error_setg(errp, "the peer sent %s out of order", ft_rec_name(rec->type));
     return false;
@@ -183,7 +193,7 @@ static void checkpoint_stop(void)
 {
     ft_pacer_stop();
     ft_first_copy_stop(&cp.first);
-    cp.copying = false;
+    cp.copying = cp.acked = false;
     cp.epoch.committed = 0;
     ft_harvest_stop();
     ft_ship_destroy(&cp.ship);
@@ -194,6 +204,7 @@ const FtMode ft_checkpoint_mode = {
     .name = "checkpoint",
     .start = checkpoint_start,
     .record = checkpoint_record,
+    .settled = checkpoint_settled,
     .quiesce = checkpoint_quiesce,
     .stop = checkpoint_stop,
 };

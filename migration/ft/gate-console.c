@@ -107,8 +107,11 @@ int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all)
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
     FtConsole *c;
 
-    if (likely(ft_gate_mode == FT_GATE_PASS) || !bql_locked() || len <= 0 ||
-        !(c = find_console(chr))) {
+    if (likely(ft_gate_mode == FT_GATE_PASS) || !bql_locked() || len <= 0) {
+        return qemu_chr_write(chr, buf, len, write_all);
+    }
+    c = find_console(chr);
+    if (!c) {
         return qemu_chr_write(chr, buf, len, write_all);
     }
     if (ft_gate_mode == FT_GATE_DROP) {

@@ -17,8 +17,10 @@ typedef enum FtGateMode {
  * BQL held.
  */
 typedef struct FtGateOps {
-    /* Let @data go; cannot fail: what cannot be delivered is lost as it
-     * would have been without the gate */
+    /*
+     * Let @data go; cannot fail: what cannot be delivered is lost as it
+     * would have been without the gate
+     */
     void (*release)(void *target, unsigned flags,
                     const uint8_t *data, size_t len);
     /* Take and give back what keeps @target alive while output is held */

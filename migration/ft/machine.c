@@ -221,22 +221,23 @@ bool ft_machine_matches(const char *json, const FtRam *ram, uint64_t *used,
         return false;
     }
     *generation = there->generation;
-    if (!same_ram(here->ram, there->ram, errp)) {
+    if (!same_text("the QEMU version", here->qemu, there->qemu, errp) ||
+        !same_text("the machine type (-machine)", here->machine,
+                   there->machine, errp) ||
+        !same_text("the accelerator (-accel)", here->accelerator,
+                   there->accelerator, errp) ||
+        !same_number("the number of vCPUs (-smp)", here->cpus, there->cpus,
+                     errp) ||
+        !same_text("the CPU model (-cpu)", here->cpu_model,
+                   there->cpu_model, errp) ||
+        !same_number("the page size", here->page_size, there->page_size,
+                     errp) ||
+        !same_devices(here->devices, there->devices, errp) ||
+        !same_ram(here->ram, there->ram, errp)) {
         return false;
     }
     for (FtRamBlockList *l = there->ram; l; l = l->next) {
         *used++ = l->value->used;
     }
-    return same_text("the QEMU version", here->qemu, there->qemu, errp) &&
-           same_text("the machine type (-machine)", here->machine,
-                     there->machine, errp) &&
-           same_text("the accelerator (-accel)", here->accelerator,
-                     there->accelerator, errp) &&
-           same_number("the number of vCPUs (-smp)", here->cpus,
-                       there->cpus, errp) &&
-           same_text("the CPU model (-cpu)", here->cpu_model,
-                     there->cpu_model, errp) &&
-           same_number("the page size", here->page_size, there->page_size,
-                       errp) &&
-           same_devices(here->devices, there->devices, errp);
+    return true;
 }

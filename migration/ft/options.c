@@ -8,6 +8,7 @@
  * machine-init-done notifier (start.c).
  */
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/help_option.h"
 #include "qemu/module.h"
@@ -24,7 +25,7 @@ FtOptions ft_opts = {
     .output_delay_us = 3000,
     .quiet_us = 300,
     .dirty_limit = 4096,
-    .timeout_ms = 300,
+    .timeout_ms = 500,
 };
 
 static const struct {
@@ -76,7 +77,7 @@ static QemuOptsList ft_opts_list = {
             .name = "timeout",
             .type = QEMU_OPT_NUMBER,
             .help = "a peer that is silent for so long is dead, ms",
-            .def_value_str = "300",
+            .def_value_str = "500",
         }, {
             .name = "self-check",
             .type = QEMU_OPT_NUMBER,
@@ -96,20 +97,23 @@ opts_init(ft_register_opts);
 
 static bool parse_address(const char *str, bool listen, Error **errp)
 {
-    InetSocketAddress *addr = g_new0(InetSocketAddress, 1);
+    g_autoptr(InetSocketAddress) addr = g_new0(InetSocketAddress, 1);
+    unsigned int port;
 
-    if (inet_parse(addr, str, errp) < 0) {
-        qapi_free_InetSocketAddress(addr);
+    if (inet_parse(addr, str, NULL) < 0 ||
+        qemu_strtoui(addr->port, NULL, 10, &port) < 0 ||
+        port < 1 || port > 65535) {
+        error_setg(errp, "'%s' is not an address; give %s with a port from 1 "
+                   "to 65535", str, listen ? "[addr]:port" : "host:port");
         return false;
     }
     if (!listen && !*addr->host) {
         error_setg(errp, "no host in '%s'; give host:port", str);
-        qapi_free_InetSocketAddress(addr);
         return false;
     }
     qapi_free_InetSocketAddress(ft_opts.addr);
     g_free(ft_opts.address);
-    ft_opts.addr = addr;
+    ft_opts.addr = g_steal_pointer(&addr);
     ft_opts.address = g_strdup(str);
     return true;
 }

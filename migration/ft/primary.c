@@ -51,12 +51,16 @@ static void complain(const char *what)
     }
 }
 
-static void redial_later(void)
+static void redial_in(int64_t ms)
 {
     if (ft_primary.wanted) {
-        timer_mod(redial, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  FT_REDIAL_MS);
+        timer_mod(redial, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
     }
+}
+
+static void redial_later(void)
+{
+    redial_in(FT_REDIAL_MS);
 }
 
 /* Break the connection and free what hangs on it; the gate is untouched */
@@ -154,7 +158,7 @@ static void judge_beat(const FtRecord *rec)
 }
 
 /* One record; false once the connection is gone */
-static bool take_record(const FtRecord *rec, bool ending)
+static bool take_record(const FtRecord *rec)
 {
     FtPrimary *p = &ft_primary;
     g_autofree char *text = NULL;
@@ -169,10 +173,14 @@ static bool take_record(const FtRecord *rec, bool ending)
         break;
     case FT_REC_FAILED:
         ft_counters.checks_failed++;
-        /* fall through */
+        text = ft_wire_get_text(rec);
+        ft_primary_lost(text);
+        break;
     case FT_REC_REFUSE:
         text = ft_wire_get_text(rec);
         ft_primary_lost(text);
+        /* What has to change is on a command line */
+        redial_in(FT_REDIAL_REFUSED_MS);
         break;
     case FT_REC_BEAT:
         judge_beat(rec);
@@ -184,7 +192,7 @@ static bool take_record(const FtRecord *rec, bool ending)
         }
         /* fall through */
     default:
-        if (!p->welcomed || !p->mode->record(rec, ending, &err)) {
+        if (!p->welcomed || !p->mode->record(rec, &err)) {
             ft_primary_lost(err ? error_get_pretty(err) :
                             "the peer spoke out of turn");
             error_free(err);
@@ -201,7 +209,7 @@ static bool drain_socket(void)
     int ret;
 
     while ((ret = ft_channel_read(ft_primary.ch, &rec, &err)) > 0) {
-        if (!take_record(&rec, false)) {
+        if (!take_record(&rec)) {
             return false;
         }
     }
@@ -210,7 +218,10 @@ static bool drain_socket(void)
         error_free(err);
         return false;
     }
-    return true;
+    if (ft_primary.welcomed) {
+        ft_primary.mode->settled(false);
+    }
+    return ft_primary.ch;
 }
 
 static void primary_readable(void *opaque)
@@ -320,10 +331,11 @@ static bool await_ended(void)
         if (ret > 0 && rec.type == FT_REC_ENDED) {
             return true;
         }
-        if (ret > 0 && !take_record(&rec, true)) {
+        if (ret > 0 && !take_record(&rec)) {
             return false;
         }
         if (ret == 0) {
+            p->mode->settled(true);
             ft_channel_poll(p->ch, (end - get_clock()) / 1000000 + 1);
         }
     }

@@ -23,10 +23,15 @@ typedef struct FtMode {
     bool (*start)(FtRam *ram, FtChannel *ch, Error **errp);
     /*
      * A record that concerns the mode (any but those of the connection).
-     * False with @errp set: the peer broke the protocol.  At top level,
-     * except while an END waits for its answer (@ending).
+     * False with @errp set: the peer broke the protocol.
      */
-    bool (*record)(const FtRecord *rec, bool ending, Error **errp);
+    bool (*record)(const FtRecord *rec, Error **errp);
+    /*
+     * All that had arrived has been taken, and no TAKEOVER was in it: act
+     * on the records.  At top level, except while an END waits for its
+     * answer (@ending).
+     */
+    void (*settled)(bool ending);
     /* No more cuts from now on; the connection is still there */
     void (*quiesce)(void);
     /* The connection and its thread are gone: free everything, once */

@@ -85,8 +85,10 @@ static QLIST_HEAD(, FtCaller) callers = QLIST_HEAD_INITIALIZER(callers);
 static unsigned int n_callers;
 static FtSession *session;
 static EventNotifier event;     /* first commit, or the thread's verdict */
-/* The last connection to a primary we took over from stays open: closing it
- * with unread data would turn TAKEOVER into a reset */
+/*
+ * The last connection to a primary we took over from stays open: closing it
+ * with unread data would turn TAKEOVER into a reset
+ */
 static FtChannel *old_primary;
 
 /* Receiver thread */
@@ -254,6 +256,7 @@ static void *receiver(void *opaque)
     uint32_t period = s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT;
 
     rcu_register_thread();
+    ft_channel_prefer_thread();
     while (s->verdict == FT_VERDICT_NONE) {
         Error *err = NULL;
         FtRecord rec;
@@ -261,6 +264,7 @@ static void *receiver(void *opaque)
 
         if (ret > 0) {
             take_record(s, &rec);
+            ft_channel_beat(s->ch);
             continue;
         }
         if (ret < 0) {

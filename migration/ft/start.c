@@ -67,6 +67,7 @@ static bool prepare_primary(Error **errp)
     ft_gate_net_attach();
     ft_gate_console_attach();
     ft_hotplug_watch();
+    ft_reset_watch();
     return true;
 }
 

@@ -12,4 +12,7 @@ void ft_start_at_machine_done(void);
 /* hotplug.c: notice devices that come and go, from now on */
 void ft_hotplug_watch(void);
 
+/* reset.c: mark what a reset writes unseen, from now on */
+void ft_reset_watch(void);
+
 #endif

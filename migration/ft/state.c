@@ -12,7 +12,8 @@ FtStatus ft_status = { .generation = 1 };
 
 void ft_state_set(FtRole role, FtState state, const char *reason)
 {
-    bool same = ft_status.role == role && ft_status.state == state;
+    bool same = ft_status.role == role && ft_status.state == state &&
+                !g_strcmp0(ft_status.reason, reason);
 
     trace_ft_state(FtRole_str(role), FtState_str(state), reason ?: "");
     ft_status.role = role;

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A private network: the process moves into a namespace of its own.
+
+        client (this process)          FT channel: 127.0.0.1, on lo
+              10.77.0.1
+              br0 (bridge)
+        tap0 ------+------ tap1 ...    one tap for each QEMU started
+       primary         secondary
+        10.77.0.2 (the guest, wherever it runs)
+
+Nothing outside sees it, two tests at a time cannot collide, and all of it
+goes away with the last process inside.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+
+BRIDGE = "br0"
+CLIENT = "10.77.0.1"
+GUEST = "10.77.0.2"
+PREFIX = 24
+INSIDE = "QEMU_FT_IN_NETNS"
+
+
+class Unavailable(Exception):
+    """Why there can be no private network here."""
+
+
+def command(argv):
+    """`argv` such that it runs in a namespace of its own."""
+    if not shutil.which("unshare"):
+        raise Unavailable("unshare is missing (package util-linux)")
+    flags = "-n" if os.geteuid() == 0 else "-rUn"
+    return ["unshare", flags, "--"] + argv
+
+
+def enter(argv):
+    """Run the program again inside; returns at once when inside already."""
+    if os.environ.get(INSIDE):
+        return
+    inside = command(argv)
+    os.environ[INSIDE] = "1"
+    os.execvp(inside[0], inside)
+
+
+def ip(*words):
+    done = subprocess.run(["ip", *words], text=True, capture_output=True)
+    if done.returncode:
+        raise Unavailable(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def quiet_ipv6():
+    """No neighbour discovery: a test sees only packets somebody meant."""
+    for which in ("all", "default"):
+        try:
+            with open(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6",
+                      "w") as knob:
+                knob.write("1")
+        except OSError:
+            return          # no IPv6, or not ours to change
+
+
+def up():
+    if not shutil.which("ip"):
+        raise Unavailable("ip is missing (package iproute2)")
+    quiet_ipv6()
+    ip("link", "set", "lo", "up")
+
+
+def bridge_up():
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise Unavailable("/dev/net/tun cannot be opened")
+    if BRIDGE in (name for _, name in socket.if_nameindex()):
+        return
+    ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0",
+       "stp_state", "0", "mcast_snooping", "0")
+    ip("addr", "add", f"{CLIENT}/{PREFIX}", "dev", BRIDGE)
+    ip("link", "set", BRIDGE, "up")
+
+
+def add_tap(name):
+    ip("tuntap", "add", "dev", name, "mode", "tap")
+    ip("link", "set", name, "master", BRIDGE)
+    ip("link", "set", name, "up")
+
+
+def delete_tap(name):
+    ip("link", "delete", name)
+
+
+def packets_from(tap):
+    """Packets the QEMU behind `tap` has sent so far."""
+    with open("/proc/net/dev") as table:
+        for line in table:
+            name, _, figures = line.partition(":")
+            if name.strip() == tap:
+                return int(figures.split()[1])
+    raise Unavailable(f"no interface {tap}")
+
+
+def listening(port):
+    """Does anybody in this namespace listen on TCP `port`?"""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not os.path.exists(table):
+            continue
+        with open(table) as rows:
+            for row in rows:
+                words = row.split()
+                if words[3] == "0A" and words[1].endswith(wanted):
+                    return True
+    return False
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

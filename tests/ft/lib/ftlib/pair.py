@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A primary and a secondary with the same machine, and a network."""
+
+import os
+import signal
+import time
+
+from ftlib import guest, netns, wait
+from ftlib.qmp import Gone, QmpError
+from ftlib.vm import Qemu
+
+MAC = "52:54:00:77:00:02"
+PORT = 7700
+
+
+def nic_device(model):
+    return ["-device", f"{model},netdev=net0,mac={MAC}"]
+
+
+def machine(memory=128, smp=1, model="pc", extra=()):
+    return ["-machine", model, "-accel", "tcg", "-cpu", "max",
+            "-m", str(memory), "-smp", str(smp), *extra]
+
+
+# Four QEMUs share two cores here, where a thread that only wants to send a
+# beat can wait for 0.2 s; death itself is noticed by the end of the
+# connection.  Tests of the time-out set their own.
+KEYS = "self-check=1,timeout=2000"
+
+
+class Pair:
+    """Options are those of the machine both sides share; `keys` is what
+    follows the address in -ft-peer and -ft-listen.
+
+    start() brings up everything.  A test that wants another order calls
+    start_secondary(), start_primary(), wait_ready() and wait_protected()
+    itself: a primary without a peer runs on and redials.
+    """
+
+    def __init__(self, folder, memory=128, smp=1, nic="virtio-net-pci",
+                 model="pc", keys=KEYS, extra=(), parameters="",
+                 user_net=False):
+        self.folder = folder
+        self.keys = keys
+        self.user_net = user_net
+        self.nic = nic
+        self.machine = machine(memory, smp, model, extra)
+        self.boot = guest.boot_args(
+            parameters, "10.0.2.15/24" if user_net else
+            f"{netns.GUEST}/{netns.PREFIX}")
+        self.primary = None
+        self.secondary = None
+        self.all = []
+        self.forwards = {}
+        self.port = PORT
+        self.took_over = None       # the FT_FAILOVER event
+        netns.up()
+        if not user_net:
+            netns.bridge_up()
+
+    # one side
+
+    def _backend(self, name):
+        if not self.user_net:
+            tap = f"tap{len(self.all)}"
+            netns.add_tap(tap)
+            return f"tap,id=net0,ifname={tap},script=no,downscript=no", tap
+        port = netns.free_port()
+        self.forwards[name] = ("127.0.0.1", port)
+        return (f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:"
+                f"{guest.REDIS_PORT}"), None
+
+    def _start(self, role, ft, env, extra, machine_args=None):
+        name = role if not any(q.name == role for q in self.all) else \
+            f"{role}{len(self.all)}"
+        backend, tap = self._backend(name)
+        args = [*(machine_args or self.machine), *self.boot,
+                "-netdev", backend, *nic_device(self.nic), *ft, *extra]
+        qemu = Qemu(name, args, self.folder, env, tap)
+        self.all.append(qemu)
+        qemu.start()
+        qemu.qmp.forbid("FT_FAILOVER")
+        return qemu
+
+    def ft_option(self, option, address, keys=None):
+        keys = self.keys if keys is None else keys
+        return [option, address + ("," + keys if keys else "")]
+
+    def start_secondary(self, fault=None, extra=(), keys=None, port=None,
+                        machine_args=None):
+        self.port = port or self.port
+        env = {"QEMU_FT_FAULT": fault} if fault else {}
+        ft = self.ft_option("-ft-listen", f"127.0.0.1:{self.port}", keys)
+        self.secondary = self._start("secondary", ft, env, extra,
+                                     machine_args)
+        wait.until(f"nobody listens on port {self.port}",
+                   lambda: netns.listening(self.port))
+        return self.secondary
+
+    def start_primary(self, fault=None, extra=(), keys=None, port=None,
+                      machine_args=None):
+        env = {"QEMU_FT_FAULT": fault} if fault else {}
+        address = f"127.0.0.1:{port or self.port}"
+        ft = self.ft_option("-ft-peer", address, keys)
+        self.primary = self._start("primary", ft, env, extra, machine_args)
+        return self.primary
+
+    def start(self):
+        self.start_secondary()
+        self.start_primary()
+        self.wait_ready()
+        self.wait_protected()
+        return self
+
+    # what is seen
+
+    def query(self, qemu=None):
+        return (qemu or self.primary).command("query-ft")
+
+    def wait_ready(self):
+        self.primary.wait_ready()
+
+    def wait_state(self, state, qemu=None, timeout=60):
+        qemu = qemu or self.primary
+        seen = {}
+
+        def probe():
+            seen.update(self.query(qemu))
+            return seen["state"] == state
+
+        try:
+            wait.until("", probe, timeout, 0.02)
+        except wait.Timeout:
+            raise wait.Timeout(
+                f"{qemu.name} is {seen.get('state')} "
+                f"({seen.get('reason', 'no reason given')}), not {state}, "
+                f"after {wait.scaled(timeout):g} s") from None
+        return seen
+
+    def wait_protected(self, timeout=60):
+        return self.wait_state("protected", timeout=timeout)
+
+    def wait_epochs(self, count, timeout=60):
+        """Until `count` more epochs have been committed."""
+        target = self.query()["epoch"] + count
+        wait.until(f"no {count} more epochs committed",
+                   lambda: self.query()["epoch"] >= target, timeout)
+
+    def client_address(self, qemu):
+        return self.forwards.get(qemu.name, (netns.GUEST, guest.REDIS_PORT))
+
+    # what happens
+
+    def expect_takeover(self):
+        self.secondary.qmp.permit("FT_FAILOVER")
+
+    def kill_primary(self):
+        """SIGKILL; returns when, on the clock the client's replies are on."""
+        self.expect_takeover()
+        moment = time.monotonic()
+        self.primary.kill(signal.SIGKILL)
+        return moment
+
+    def wait_takeover(self, timeout=30):
+        """The secondary is the VM now; returns the FT_FAILOVER event."""
+        self.expect_takeover()
+        self.took_over = self.secondary.qmp.wait_event(
+            "FT_FAILOVER", timeout=timeout)
+        return self.took_over
+
+    def promote(self):
+        """After a takeover: the old secondary is the primary from now on."""
+        self.primary, self.secondary = self.secondary, None
+        return self.primary
+
+    # checks
+
+    def check_self(self, qemu=None, some=True):
+        """Each epoch was the same on both sides, hash by hash."""
+        for one in [qemu] if qemu else self.living():
+            found = self.query(one)["self-check"]
+            if found["failed"]:
+                raise AssertionError(f"{one.name}: self-check failed "
+                                     f"{found['failed']} times")
+            if some and not found["passed"]:
+                raise AssertionError(f"{one.name}: nothing was self-checked")
+
+    def living(self):
+        return [q for q in self.all if q.alive()]
+
+    def check(self):
+        for qemu in self.all:
+            qemu.check()
+
+    def end(self):
+        for qemu in self.all:
+            qemu.end()
+            if qemu.tap:
+                netns.delete_tap(qemu.tap)
+
+    def reason(self, qemu=None):
+        """Why it is in its state, or "" (also when it is gone)."""
+        try:
+            return self.query(qemu).get("reason", "")
+        except (Gone, QmpError):
+            return ""
+
+    def file(self, name):
+        return os.path.join(self.folder, name)

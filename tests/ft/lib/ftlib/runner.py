@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tests/ft/run: every test of QEMU-FT, in parallel, with one summary line.
+
+Three kinds: a program in the build's tests/ft/unit is a GLib test, counted
+by its TAP lines; scripts/check-thin and scripts/checkpatch are one test each;
+every function of tests/ft/pair/test_*.py is a test with its own process,
+network namespace, guest and folder of logs.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ftlib import case, guest, netns, wait
+
+PYTHON = "/usr/bin/python3"
+HERE = pathlib.Path(__file__).resolve().parent
+PAIR = HERE.parents[1] / "pair"
+TAIL = 15
+
+
+class Outcome:
+    def __init__(self, code, why="", seconds=0.0, counts=None, output=""):
+        self.code = code
+        self.why = why
+        self.seconds = seconds
+        # passed, failed, skipped
+        self.counts = counts or ((1, 0, 0) if code == 0 else
+                                 (0, 0, 1) if code == case.SKIP else
+                                 (0, 1, 0))
+        self.output = output
+
+
+def run_limited(argv, seconds, **options):
+    """(exit code or None when too slow, output); kills the whole group."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True,
+                               errors="replace", start_new_session=True,
+                               **options)
+    try:
+        output, _ = process.communicate(timeout=wait.scaled(seconds))
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return None, output
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+class Job:
+    """One line of the report."""
+
+    kind = ""
+
+    def __init__(self, name):
+        self.name = f"{self.kind}/{name}"
+
+    def run(self):
+        start = time.monotonic()
+        try:
+            outcome = self.perform()
+        except (OSError, netns.Unavailable) as why:
+            outcome = Outcome(1, str(why))
+        outcome.seconds = time.monotonic() - start
+        return outcome
+
+
+class UnitJob(Job):
+    kind = "unit"
+
+    def __init__(self, program):
+        super().__init__(program.name)
+        self.program = program
+
+    def perform(self):
+        code, output = run_limited([str(self.program), "--tap", "-k"], 120,
+                                   cwd=self.program.parent)
+        passed = failed = skipped = 0
+        for verdict, text in re.findall(r"^(ok|not ok)\b(.*)$", output, re.M):
+            if re.search(r"# SKIP", text, re.I):
+                skipped += 1
+            elif verdict == "ok":
+                passed += 1
+            else:
+                failed += 1
+        if code and not failed:
+            failed = 1              # died outside any test
+        planned = re.search(r"^1\.\.(\d+)", output, re.M)
+        if planned and int(planned.group(1)) > passed + failed + skipped:
+            failed = max(failed, 1)
+        why = f"{passed + failed + skipped} tests"
+        if code is None:
+            why = "took too long"
+        return Outcome(1 if failed else 0, why,
+                       counts=(passed, failed, skipped), output=output)
+
+
+class CheckJob(Job):
+    kind = "check"
+
+    def __init__(self, script):
+        super().__init__(script.name)
+        self.script = script
+
+    def perform(self):
+        code, output = run_limited([str(self.script)], 300, cwd=guest.ROOT)
+        lines = output.strip().splitlines()
+        why = lines[-1] if code and lines else ""
+        return Outcome(1 if code is None else code, why, output=output)
+
+
+class PairJob(Job):
+    kind = "pair"
+
+    def __init__(self, path, name, limit, logs):
+        stem = path.stem[len("test_"):].replace("_", "-")
+        super().__init__(f"{stem}/{name}")
+        self.path, self.test, self.limit = path, name, limit
+        self.folder = logs / re.sub(r"[^\w.-]+", "-", f"{stem}-{name}")
+
+    def perform(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        argv = netns.command([PYTHON, "-m", "ftlib.case", str(self.path),
+                              self.test, str(self.folder)])
+        env = dict(os.environ, PYTHONPATH=str(HERE.parent),
+                   PYTHONDONTWRITEBYTECODE="1",
+                   QEMU_FT_GUEST=str(guest.image()))
+        env[netns.INSIDE] = "1"
+        code, output = run_limited(argv, self.limit, env=env)
+        (self.folder / "test.log").write_text(output)
+        if code is None:
+            return Outcome(1, f"not done after {wait.scaled(self.limit):g} s",
+                           output=self.logs())
+        verdict = self.folder / "verdict"
+        why = verdict.read_text() if verdict.exists() else "the test died"
+        passed = code in (0, case.SKIP)
+        return Outcome(code, why, output="" if passed else self.logs())
+
+    def logs(self):
+        """The end of every log, for the report of a failure."""
+        parts = []
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix in (".log", ".serial", ".qmp"):
+                lines = path.read_text(errors="replace").splitlines()
+                parts.append(f"--- {path.name} ({len(lines)} lines)")
+                parts += lines[-TAIL:]
+        return "\n".join(parts + [f"--- all of it: {self.folder}"])
+
+
+# --- finding ----------------------------------------------------------------
+
+def unit_jobs():
+    folder = guest.BUILD / "obj" / "tests" / "ft" / "unit"
+    if not folder.is_dir():
+        return []
+    return [UnitJob(p) for p in sorted(folder.iterdir())
+            if p.is_file() and not p.suffix and os.access(p, os.X_OK)]
+
+
+def check_jobs():
+    scripts = [guest.ROOT / "scripts" / n for n in ("check-thin",
+                                                    "checkpatch")]
+    return [CheckJob(s) for s in scripts if os.access(s, os.X_OK)]
+
+
+def pair_jobs(logs):
+    jobs = []
+    for path in sorted(PAIR.glob("test_*.py")):
+        for name, (function, _) in case.tests_in(path).items():
+            limit = getattr(function, "limit", case.DEFAULT_LIMIT)
+            jobs.append(PairJob(path, name, limit, logs))
+    return jobs
+
+
+# --- reporting --------------------------------------------------------------
+
+class Report:
+    def __init__(self, verbose):
+        self.verbose = verbose
+        self.lock = threading.Lock()
+        self.counts = [0, 0, 0]
+
+    def add(self, job, outcome):
+        word = {0: "ok", case.SKIP: "skip"}.get(outcome.code, "FAIL")
+        why = f"  {outcome.why}" if outcome.why else ""
+        with self.lock:
+            self.counts = [a + b for a, b in zip(self.counts, outcome.counts)]
+            print(f"{word:4} {job.name} {outcome.seconds:.1f} s{why}")
+            if outcome.output and (word == "FAIL" or self.verbose):
+                for line in outcome.output.rstrip().splitlines():
+                    print("    " + line)
+            sys.stdout.flush()
+
+    def summary(self):
+        return "{} passed, {} failed, {} skipped".format(*self.counts)
+
+
+def options():
+    parser = argparse.ArgumentParser(
+        prog="tests/ft/run", description="Run the tests of QEMU-FT.")
+    parser.add_argument("-j", type=int, default=2, metavar="N",
+                        help="how many tests at a time (default 2)")
+    parser.add_argument("-k", metavar="PATTERN", default="",
+                        help="only tests whose name matches this regex")
+    parser.add_argument("--list", action="store_true",
+                        help="print the names and run nothing")
+    parser.add_argument("-v", action="store_true",
+                        help="show the output of passed tests too")
+    return parser.parse_args()
+
+
+def main():
+    args = options()
+    os.environ.pop(netns.INSIDE, None)
+    logs = guest.BUILD / "ft-logs"
+    jobs = unit_jobs() + check_jobs() + pair_jobs(logs)
+    jobs = [j for j in jobs if re.search(args.k, j.name)]
+    if args.list:
+        print("\n".join(j.name for j in jobs))
+        return 0
+    if not jobs:
+        sys.exit(f"tests/ft/run: no test matches {args.k!r}")
+    if any(isinstance(j, PairJob) for j in jobs):
+        try:
+            guest.qemu()
+            guest.image()
+        except guest.Missing as why:
+            sys.exit(f"tests/ft/run: {why}")
+    report = Report(args.v)
+    with ThreadPoolExecutor(max(1, args.j)) as pool:
+        def one(job):
+            report.add(job, job.run())
+        list(pool.map(one, jobs))
+    print(report.summary())
+    return 1 if report.counts[1] else 0

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One QEMU process: its monitor, the guest's serial port, its logs."""
+
+import os
+import pathlib
+import shlex
+import signal
+import socket
+import subprocess
+
+from ftlib import guest, wait
+from ftlib.console import Console
+from ftlib.qmp import Gone, Qmp
+
+
+class Refused(Exception):
+    """QEMU ended at start; the text is what it said."""
+
+
+def help_text(*argv):
+    done = subprocess.run([guest.qemu(), *argv], text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    return done.stdout
+
+
+def run_to_end(args, timeout=20):
+    """Start QEMU where it should refuse: (exit code, stderr lines)."""
+    argv = [guest.qemu(), "-nodefaults", "-no-user-config", "-display",
+            "none", *args]
+    try:
+        done = subprocess.run(argv, text=True, stdin=subprocess.DEVNULL,
+                              capture_output=True,
+                              timeout=wait.scaled(timeout))
+    except subprocess.TimeoutExpired as late:
+        said = (late.stderr or b"").decode(errors="replace")
+        return None, said.splitlines()
+    return done.returncode, done.stderr.splitlines()
+
+
+class Qemu:
+    """Monitor and serial port are socket pairs: there is nothing to connect
+    to and no first event to miss.  The process dies with the test."""
+
+    def __init__(self, name, args, folder, env=None, tap=None):
+        self.name = name
+        self.tap = tap              # its end of the bridge, if any
+        self.args = args
+        self.folder = pathlib.Path(folder)
+        self.env = env or {}
+        self.process = None
+        self.killed = "QEMU_FT_FAULT" in self.env
+
+    def start(self):
+        monitor, their_monitor = socket.socketpair()
+        serial, their_serial = socket.socketpair()
+        fds = (their_monitor.fileno(), their_serial.fileno())
+        argv = [guest.qemu(), "-name", self.name, "-nodefaults",
+                "-no-user-config", "-display", "none",
+                "-chardev", f"socket,id=monitor0,fd={fds[0]}",
+                "-mon", "chardev=monitor0,mode=control",
+                "-chardev", f"socket,id=serial0,fd={fds[1]}",
+                "-serial", "chardev:serial0", *self.args]
+        self.log_path = self.folder / f"{self.name}.log"
+        with open(self.log_path, "w") as log:
+            settings = [f"{k}={v}" for k, v in self.env.items()]
+            print("$", shlex.join(settings + argv), file=log, flush=True)
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, pass_fds=fds,
+                env=dict(os.environ, **self.env))
+        their_monitor.close()
+        their_serial.close()
+        self.qmp = Qmp(monitor, self.folder / f"{self.name}.qmp")
+        self.console = Console(serial, self.folder / f"{self.name}.serial")
+        try:
+            self.qmp.negotiate()
+        except Gone:
+            self.process.wait()
+            raise Refused(f"{self.name} did not start: "
+                          f"{self.said()}") from None
+        return self
+
+    def command(self, name, arguments=None):
+        return self.qmp.command(name, arguments)
+
+    def said(self):
+        """What it wrote, without the line that shows how it was started."""
+        lines = self.log_path.read_text(errors="replace").splitlines()[1:]
+        return "\n".join(lines)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self, how=signal.SIGKILL):
+        self.process.send_signal(how)
+        if how == signal.SIGKILL:
+            self.killed = True
+            self.process.wait()
+
+    def stop_process(self):
+        """SIGSTOP, and wait until it has stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid,
+                  os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def continue_process(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def wait_exit(self, timeout=30):
+        try:
+            return self.process.wait(wait.scaled(timeout))
+        except subprocess.TimeoutExpired:
+            raise wait.Timeout(f"{self.name} is still running after "
+                               f"{wait.scaled(timeout):g} s") from None
+
+    def wait_ready(self, timeout=60, since=0):
+        self.console.wait_for(guest.READY, timeout, since)
+
+    def check(self):
+        """Has anything happened that never may?"""
+        if self.qmp.violations:
+            raise AssertionError(f"{self.name}: forbidden event "
+                                 f"{self.qmp.violations[0]}")
+        if self.console.trouble():
+            raise AssertionError(f"{self.name}: the guest kernel says "
+                                 f"{self.console.trouble()!r}")
+        code = self.process.poll()
+        by_us = (-signal.SIGKILL,) if self.killed else ()
+        if code is not None and code < 0 and code not in by_us:
+            name = signal.Signals(-code).name
+            raise AssertionError(f"{self.name} died of {name}")
+
+    def end(self):
+        if self.process is None:
+            return              # it never started
+        if self.alive():
+            self.process.kill()
+        self.process.wait()
+        self.qmp.close()
+        self.console.close()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What cannot be protected is refused at start: one sentence, exit code 1."""
+
+import os
+import re
+import socket
+
+from ftlib import netns, vm
+from ftlib.case import assert_equal, cases
+from ftlib.pair import machine
+
+PEER = ["-ft-peer", "127.0.0.1:7700"]
+LISTEN = ["-ft-listen", "127.0.0.1:7700"]
+DISK = ["-drive", "file=disk.raw,format=raw,if=virtio,id=disk0"]
+SHARED = ["-object", "memory-backend-ram,id=ram0,size=128M,share=on",
+          "-machine", "memory-backend=ram0"]
+# what: (arguments, what the sentence has to name)
+BAD = {
+    "writable-drive": (PEER + DISK, "drive disk0 .*writable"),
+    "writable-drive-secondary": (LISTEN + DISK, "drive disk0 .*writable"),
+    "shared-memory": (PEER + SHARED, "ram0"),
+    "icount": (PEER + ["-icount", "shift=3"], "-icount"),
+    "no-port": (["-ft-peer", "localhost"], "ft-peer.*localhost"),
+    "no-host": (["-ft-peer", ":7700"], "ft-peer.*:7700"),
+    "bad-port": (["-ft-peer", "localhost:seventy"], "ft-peer.*seventy"),
+    "both": (PEER + LISTEN, "-ft-listen .*-ft-peer"),
+    "twice": (PEER + PEER, "-ft-peer .*twice"),
+    "unknown-key": (["-ft-peer", "127.0.0.1:7700,colour=blue"], "colour"),
+    "not-a-number": (["-ft-peer", "127.0.0.1:7700,interval=soon"],
+                     "interval"),
+    "too-small": (["-ft-peer", "127.0.0.1:7700,interval=0"],
+                  "interval=0 .*from 1 "),
+    "too-big": (["-ft-listen", "127.0.0.1:7700,timeout=999999999"],
+                "timeout=999999999 .*to 60000"),
+}
+
+
+def refused(t, args, names):
+    os.chdir(t.folder)
+    with open("disk.raw", "wb") as disk:
+        disk.truncate(1 << 20)
+    code, lines = vm.run_to_end(machine() + args)
+    t.say("\n".join(lines))
+    assert_equal(code, 1, "exit code")
+    assert_equal(len(lines), 1, "number of lines on stderr")
+    if not re.match(rf"qemu-system-\w+: .*{names}", lines[0]):
+        raise AssertionError(f"the error does not name {names!r}: {lines[0]}")
+
+
+@cases(*BAD)
+def test_option(t, what):
+    refused(t, *BAD[what])
+
+
+def test_vhost(t):
+    t.skip_unless(os.path.exists("/dev/vhost-net"), "no /dev/vhost-net")
+    netns.bridge_up()
+    netns.add_tap("tap0")
+    refused(t, PEER + ["-netdev", "tap,id=net0,ifname=tap0,script=no,"
+                       "downscript=no,vhost=on",
+                       "-device", "virtio-net-pci,netdev=net0"],
+            "net0 .*vhost")
+
+
+@cases("ft-peer", "ft-listen")
+def test_help(t, option):
+    """-ft-peer help lists every key and exits 0."""
+    text = vm.help_text(f"-{option}", "help")
+    for key in ("interval", "output-delay", "quiet", "dirty-limit", "timeout",
+                "self-check"):
+        if key not in text:
+            raise AssertionError(f"-{option} help says nothing of {key}")
+
+
+def test_read_only_drive(t):
+    """A drive nobody writes to is no obstacle."""
+    os.chdir(t.folder)
+    with open("disk.raw", "wb") as disk:
+        disk.truncate(1 << 20)
+    drive = os.path.join(t.folder, "disk.raw")
+    pair = t.pair(extra=("-drive", f"file={drive},format=raw,if=virtio,"
+                         "readonly=on"))
+    pair.start_secondary()
+    pair.start_primary()
+    pair.wait_protected()
+
+
+def test_port_taken(t):
+    """-ft-listen on a port somebody has: one sentence too."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 7700))
+        other.listen()
+        refused(t, LISTEN, ".*7700")
+
+
+def test_off(t):
+    """Neither option: query-ft says none, info ft says so in words."""
+    pair = t.pair()
+    pair.ft_option = lambda *args: []
+    qemu = pair.start_primary()
+    found = pair.query(qemu)
+    assert_equal((found["role"], found["state"]), ("none", "unprotected"),
+                 "role and state")
+    text = qemu.command("human-monitor-command", {"command-line": "info ft"})
+    if not text.strip() or "unknown command" in text:
+        raise AssertionError(f"info ft says {text!r}")
