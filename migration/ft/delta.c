@@ -5,8 +5,8 @@
  *
  * Pages are compared in words of 8 bytes: guests change counters, list
  * pointers and short strings, and a word is the smallest unit for which
- * the header of a run (4 bytes) pays.  A run that would end before a gap of
- * one equal word goes on across it, since a new header is half a word.
+ * the header of a run (4 bytes) pays.  A run ends at the first equal word:
+ * going on across it would cost 8 bytes to save a header of 4.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -28,10 +28,8 @@ int ft_page_delta(const void *old, const void *new, uint32_t page_size,
             continue;
         }
         first = last = i;
-        while (++i < words && i - last <= 1) {
-            if (o[i] != n[i]) {
-                last = i;
-            }
+        while (++i < words && o[i] != n[i]) {
+            last = i;
         }
         if (used + 4 + (last - first + 1) * WORD > max) {
             return -1;
@@ -134,8 +132,9 @@ bool ft_device_delta_valid(const uint8_t *delta, size_t len, uint64_t full)
         if (len - pos < 8) {
             return false;
         }
-        first = ldl_be_p(delta + pos);
-        n = ldl_be_p(delta + pos + 4);
+        /* ldl_be_p() returns an int: no sign may get into 64 bits */
+        first = (uint32_t)ldl_be_p(delta + pos);
+        n = (uint32_t)ldl_be_p(delta + pos + 4);
         pos += 8;
         if (!n || first < next || first + n > full || len - pos < n) {
             return false;

@@ -209,6 +209,29 @@ static FtIntakeResult take_device(FtIntake *in, const FtRecord *rec,
     return FT_INTAKE_MORE;
 }
 
+/* All blocks or none: on failure the committed epoch has to stay loadable */
+static bool resize_blocks(FtIntake *in, Error **errp)
+{
+    uint64_t old[FT_WIRE_MAX_BLOCKS];
+
+    for (uint32_t i = 0; i < in->ram->n && in->resize; i++) {
+        FtBlock *b = &in->ram->blocks[i];
+
+        old[i] = b->used;
+        if (in->used[i] == b->used || in->resize(b, in->used[i], errp)) {
+            continue;
+        }
+        while (i-- > 0) {
+            b = &in->ram->blocks[i];
+            if (b->used != old[i]) {
+                in->resize(b, old[i], &error_abort);
+            }
+        }
+        return false;
+    }
+    return true;
+}
+
 static FtIntakeResult take_commit(FtIntake *in, const FtRecord *rec,
                                   Error **errp)
 {
@@ -222,12 +245,8 @@ static FtIntakeResult take_commit(FtIntake *in, const FtRecord *rec,
                    "complete", in->epoch);
         return FT_INTAKE_BROKEN;
     }
-    for (uint32_t i = 0; i < in->ram->n && in->resize; i++) {
-        FtBlock *b = &in->ram->blocks[i];
-
-        if (in->used[i] != b->used && !in->resize(b, in->used[i], errp)) {
-            return FT_INTAKE_BROKEN;
-        }
+    if (!resize_blocks(in, errp)) {
+        return FT_INTAKE_BROKEN;
     }
     in->phase = FT_INTAKE_STAGED;
     return FT_INTAKE_COMPLETE;

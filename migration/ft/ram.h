@@ -14,7 +14,7 @@ typedef struct FtBlock {
     uint8_t *host;
     uint64_t offset;            /* ram_addr_t of the first byte */
     uint64_t used, max;         /* bytes */
-    bool readonly;              /* compared instead of written */
+    bool readonly;              /* same on both sides, never written */
 } FtBlock;
 
 /*

@@ -26,6 +26,13 @@
 #include "ft.h"
 #include "vmstate-bulk.h"
 
+/* 10.2 added a second form of the hook */
+#if __has_include("system/physmem.h")
+#define HAS_PRE_SAVE(vmsd) ((vmsd)->pre_save || (vmsd)->pre_save_errp)
+#else
+#define HAS_PRE_SAVE(vmsd) ((vmsd)->pre_save)
+#endif
+
 /* Too few elements are not worth a look-up */
 #define MIN_ELEMS 8
 
@@ -100,7 +107,7 @@ static bool compile_field(GArray *ops, const VMStateField *f)
 
 static bool compile_struct(GArray *ops, const VMStateDescription *vmsd)
 {
-    if (!vmsd || vmsd->pre_save || vmsd->post_save || vmsd->subsections ||
+    if (!vmsd || HAS_PRE_SAVE(vmsd) || vmsd->post_save || vmsd->subsections ||
         vmsd->unmigratable) {
         return false;
     }
