@@ -188,13 +188,13 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
 FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
                         Error **errp)
 {
-    int64_t t = get_clock();
     bool paused, ok;
+    int64_t t;
 
     assert(bql_locked() && !qemu_in_coroutine() && !current_cpu);
-    cut->start = t;
     ft_arena_reset(&cut->list);
     ft_arena_reset(&cut->pages);
+    cut->start = t = get_clock();
     if (!stop_vcpus(&paused)) {
         return FT_CUT_SKIPPED;
     }

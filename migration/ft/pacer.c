@@ -25,13 +25,15 @@
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
+#include "system/tcg.h"
 #include "gate.h"
 #include "harvest.h"
 #include "options.h"
 #include "pacer.h"
 #include "vcpu.h"
 
-#define DIRTY_POLL_MS 5
+/* Looking is free with TCG; with KVM it fetches the log of every slot */
+#define DIRTY_POLL_MS (tcg_enabled() ? 5 : 20)
 #define RETRY_NS 1000000
 
 static struct {

@@ -57,6 +57,11 @@ static bool prepare(Error **errp)
 
 static bool prepare_primary(Error **errp)
 {
+    if (runstate_check(RUN_STATE_INMIGRATE)) {
+        error_setg(errp, "cannot be combined with -incoming; use ft-start "
+                   "once the migration has ended");
+        return false;
+    }
     if (!prepare(errp)) {
         return false;
     }

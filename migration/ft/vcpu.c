@@ -37,15 +37,17 @@ void ft_vcpu_idle(CPUState *cpu, bool idle)
 bool ft_vcpus_all_idle(void)
 {
     CPUState *cpu;
-    int n = 0;
 
     if (!n_idle) {
         return false;
     }
     CPU_FOREACH(cpu) {
-        n++;
+        if (cpu->cpu_index < 0 || cpu->cpu_index >= MAX_VCPUS ||
+            !vcpu_idle[cpu->cpu_index]) {
+            return false;
+        }
     }
-    return n == n_idle;
+    return true;
 }
 
 void ft_vcpus_set_idle_cb(void (*cb)(void))

@@ -159,7 +159,7 @@ const char *ft_rec_name(uint32_t type);
 size_t ft_wire_begin(GByteArray *out, FtRecType type);
 void ft_wire_end(GByteArray *out, size_t start);
 
-/** ft_wire_put: a whole record with a payload of at most one page's size */
+/** ft_wire_put: a whole record */
 void ft_wire_put(GByteArray *out, FtRecType type,
                  const void *payload, size_t length);
 void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text);
