@@ -1,0 +1,132 @@
+/*
+ * QEMU-FT: tests of the life of an epoch
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "migration/ft/epoch.h"
+
+static void assert_epoch(const FtEpoch *e, FtEpochPhase phase,
+                         uint64_t current, uint64_t committed)
+{
+    g_assert_cmpint(e->phase, ==, phase);
+    g_assert_cmpuint(e->current, ==, current);
+    g_assert_cmpuint(e->committed, ==, committed);
+}
+
+static void refuse_ack(FtEpoch *e, uint64_t number)
+{
+    FtEpoch before = *e;
+    Error *err = NULL;
+
+    g_assert(!ft_epoch_ack(e, number, &err));
+    error_free_or_abort(&err);
+    assert_epoch(e, before.phase, before.current, before.committed);
+}
+
+static void test_life(void)
+{
+    FtEpoch e;
+
+    ft_epoch_init(&e);
+    assert_epoch(&e, FT_EPOCH_IDLE, 1, 0);
+    for (uint64_t n = 1; n <= 3; n++) {
+        g_assert_cmpuint(ft_epoch_cut(&e), ==, n);
+        assert_epoch(&e, FT_EPOCH_CUT, n + 1, n - 1);
+        ft_epoch_sent(&e);
+        assert_epoch(&e, FT_EPOCH_INFLIGHT, n + 1, n - 1);
+        g_assert(ft_epoch_ack(&e, n, &error_abort));
+        assert_epoch(&e, FT_EPOCH_IDLE, n + 1, n);
+    }
+}
+
+/* The number of an epoch that was not sent is used again */
+static void test_abandon(void)
+{
+    FtEpoch e;
+
+    ft_epoch_init(&e);
+    g_assert_cmpuint(ft_epoch_cut(&e), ==, 1);
+    ft_epoch_abandon(&e);
+    assert_epoch(&e, FT_EPOCH_IDLE, 1, 0);
+    g_assert_cmpuint(ft_epoch_cut(&e), ==, 1);
+    ft_epoch_sent(&e);
+    g_assert(ft_epoch_ack(&e, 1, &error_abort));
+    g_assert_cmpuint(ft_epoch_cut(&e), ==, 2);
+    ft_epoch_abandon(&e);
+    assert_epoch(&e, FT_EPOCH_IDLE, 2, 1);
+}
+
+/* No ack counts but that of the epoch in flight, and that one once */
+static void test_wrong_ack(void)
+{
+    FtEpoch e;
+
+    ft_epoch_init(&e);
+    refuse_ack(&e, 0);
+    refuse_ack(&e, 1);
+    ft_epoch_cut(&e);
+    refuse_ack(&e, 1);
+    ft_epoch_sent(&e);
+    refuse_ack(&e, 0);
+    refuse_ack(&e, 2);
+    refuse_ack(&e, UINT64_MAX);
+    g_assert(ft_epoch_ack(&e, 1, &error_abort));
+    refuse_ack(&e, 1);
+    refuse_ack(&e, 2);
+    ft_epoch_cut(&e);
+    ft_epoch_sent(&e);
+    refuse_ack(&e, 1);
+}
+
+typedef void Step(FtEpoch *e);
+
+static void cut(FtEpoch *e)
+{
+    ft_epoch_cut(e);
+}
+
+static const struct {
+    const char *name;
+    Step *step[3];
+} misuses[] = {
+    { "cut-cut", { cut, cut } },
+    { "cut-inflight", { cut, ft_epoch_sent, cut } },
+    { "sent-idle", { ft_epoch_sent } },
+    { "sent-inflight", { cut, ft_epoch_sent, ft_epoch_sent } },
+    { "abandon-idle", { ft_epoch_abandon } },
+    { "abandon-inflight", { cut, ft_epoch_sent, ft_epoch_abandon } },
+};
+
+static void test_misuse(const void *opaque)
+{
+    Step *const *step = opaque;
+    FtEpoch e;
+
+    if (g_test_subprocess()) {
+        ft_epoch_init(&e);
+        for (int i = 0; i < 3 && step[i]; i++) {
+            step[i](&e);
+        }
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+    g_test_trap_assert_stderr("*epoch.c*ssertion*e->phase*");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/ft/epoch/life", test_life);
+    g_test_add_func("/ft/epoch/abandon", test_abandon);
+    g_test_add_func("/ft/epoch/wrong-ack", test_wrong_ack);
+    for (size_t i = 0; i < ARRAY_SIZE(misuses); i++) {
+        g_autofree char *path = g_strdup_printf("/ft/epoch/misuse/%s",
+                                                misuses[i].name);
+
+        g_test_add_data_func(path, misuses[i].step, test_misuse);
+    }
+    return g_test_run();
+}

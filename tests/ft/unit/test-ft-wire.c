@@ -1,0 +1,782 @@
+/*
+ * QEMU-FT: tests of the wire format
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "migration/ft/delta.h"
+#include "migration/ft/hash.h"
+#include "migration/ft/wire.h"
+
+#define PAGE 64
+#define BLOCKS 3
+
+static const uint64_t npages[BLOCKS] = { 8, 4, 2 };
+
+/* What ft_wire_put() would refuse to write: any header, a right check */
+static void put_raw(GByteArray *out, uint32_t type, uint32_t flags,
+                    uint32_t length, const void *payload, uint32_t bytes)
+{
+    uint8_t head[16];
+    uint64_t hash;
+
+    stl_be_p(head, type);
+    stl_be_p(head + 4, flags);
+    stl_be_p(head + 8, length);
+    hash = ft_hash(payload, bytes, ft_hash(head, 12, 0));
+    stl_be_p(head + 12, (uint32_t)hash);
+    g_byte_array_append(out, head, sizeof(head));
+    if (bytes) {
+        g_byte_array_append(out, payload, bytes);
+    }
+}
+
+static void next_fails(const GByteArray *buf, const char *why)
+{
+    Error *err = NULL;
+    FtRecord rec;
+
+    g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &err), ==, -1);
+    g_assert_nonnull(strstr(error_get_pretty(err), why));
+    error_free(err);
+}
+
+static FtRecord next_record(const GByteArray *buf)
+{
+    FtRecord rec;
+
+    g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &error_abort),
+                    ==, 1);
+    g_assert_cmpuint(rec.total, ==, buf->len);
+    g_assert(rec.payload == buf->data + 16);
+    return rec;
+}
+
+/* The layout of docs/protocol.rst, byte by byte */
+static void test_layout(void)
+{
+    static const uint8_t ack[] = {
+        0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 8,
+    }, value[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    g_autoptr(GByteArray) raw = g_byte_array_new();
+
+    ft_wire_put_u64(out, FT_REC_ACK, 0x0102030405060708ULL);
+    g_assert_cmpuint(out->len, ==, 24);
+    g_assert_cmpmem(out->data, 12, ack, 12);
+    g_assert_cmpmem(out->data + 16, 8, value, 8);
+    put_raw(raw, 9, 0, 8, value, 8);
+    g_assert_cmpmem(out->data, out->len, raw->data, raw->len);
+
+    g_assert_cmpuint(sizeof(FtHelloWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtWelcomeWire), ==, 8);
+    g_assert_cmpuint(sizeof(FtBeginWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtDeviceWire), ==, 24);
+    g_assert_cmpuint(sizeof(FtCommitWire), ==, 40);
+    g_assert_cmpuint(sizeof(FtBeatWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtEndWire), ==, 8);
+}
+
+static void test_layout_page(void)
+{
+    static const uint8_t head[] = { 5, 0x20, 0x0c, 0x01, 0, 0, 0, 9 };
+    g_autoptr(GByteArray) out = g_byte_array_new();
+
+    ft_wire_put_page(out, 5, FT_PAGE_DELTA, (1ULL << 32) + 9,
+                     "abcdefghijkl", 12);
+    g_assert_cmpuint(out->len, ==, 20);
+    g_assert(out->data[0] == head[0]);
+    /* kind 2, length 0x000c, page 0x1_0000_0009: 4, 16 and 36 bits */
+    g_assert_cmpuint(ldq_be_p(out->data), ==,
+                     5ULL << 56 | 2ULL << 52 | 12ULL << 36 |
+                     0x100000009ULL);
+    g_assert_cmpmem(out->data + 8, 12, "abcdefghijkl", 12);
+}
+
+/* Least and largest payload of each type */
+static const struct {
+    const char *name;
+    uint32_t type, min, max;
+} limits[] = {
+    { "hello", FT_REC_HELLO, 18, 1 * MiB },
+    { "welcome", FT_REC_WELCOME, 8, 8 },
+    { "refuse", FT_REC_REFUSE, 0, 1024 },
+    { "copy", FT_REC_COPY, 0, 1 * MiB },
+    { "begin", FT_REC_BEGIN, 16, 16 + 8 * 256 },
+    { "pages", FT_REC_PAGES, 0, 1 * MiB },
+    { "device", FT_REC_DEVICE, 24, 1 * MiB },
+    { "commit", FT_REC_COMMIT, 40, 40 },
+    { "ack", FT_REC_ACK, 8, 8 },
+    { "beat", FT_REC_BEAT, 16, 16 },
+    { "end", FT_REC_END, 8, 8 + 1024 },
+    { "ended", FT_REC_ENDED, 0, 0 },
+    { "takeover", FT_REC_TAKEOVER, 8, 8 },
+    { "failed", FT_REC_FAILED, 0, 1024 },
+    { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
+    { "optional-far", UINT32_MAX, 0, 1 * MiB },
+};
+
+/* The header alone decides about a length: 1 it may be, -1 it may not */
+static int try_length(uint32_t type, uint32_t length)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    Error *err = NULL;
+    FtRecord rec;
+    int ret;
+
+    put_raw(buf, type, 0, length, "", 0);
+    ret = ft_wire_next(buf->data, buf->len, &rec, &err);
+    g_assert_cmpint(ret < 0, ==, err != NULL);
+    error_free(err);
+    return ret < 0 ? -1 : 1;
+}
+
+static void test_limits(void)
+{
+    g_assert_cmpint(ARRAY_SIZE(limits), ==, FT_REC__MAX - 1 + 2);
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        uint32_t type = limits[i].type;
+
+        g_test_message("%s", limits[i].name);
+        g_assert_cmpint(try_length(type, limits[i].min), ==, 1);
+        g_assert_cmpint(try_length(type, limits[i].max), ==, 1);
+        g_assert_cmpint(try_length(type, limits[i].max + 1), ==, -1);
+        g_assert_cmpint(try_length(type, UINT32_MAX), ==, -1);
+        g_assert_cmpint(try_length(type, UINT32_MAX - 15), ==, -1);
+        if (limits[i].min) {
+            g_assert_cmpint(try_length(type, limits[i].min - 1), ==, -1);
+            g_assert_cmpint(try_length(type, 0), ==, -1);
+        }
+    }
+}
+
+static void test_unknown(void)
+{
+    static const uint32_t types[] = {
+        0, FT_REC__MAX, FT_REC__MAX + 1, 1000, INT32_MAX,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+
+        put_raw(buf, types[i], 0, 1, "x", 1);
+        next_fails(buf, "unknown type");
+        g_assert_cmpstr(ft_rec_name(types[i]), ==, "unknown");
+    }
+}
+
+static void test_optional(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    put_raw(buf, FT_WIRE_OPTIONAL | 9, 0, 3, "abc", 3);
+    rec = next_record(buf);
+    g_assert(rec.type & FT_WIRE_OPTIONAL);
+    g_assert_cmpuint(rec.length, ==, 3);
+    buf->data[17] ^= 1;
+    next_fails(buf, "damaged");
+}
+
+static void test_flags_ignored(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    put_raw(buf, FT_REC_ENDED, 0xdeadbeef, 0, "", 0);
+    rec = next_record(buf);
+    g_assert_cmpint(rec.type, ==, FT_REC_ENDED);
+}
+
+static void put_each(GByteArray *out)
+{
+    static const uint64_t used[BLOCKS] = { 512, 256, 128 };
+    FtCommit c = { .epoch = 1, .npages = 2, .hashed = true };
+    size_t rec;
+
+    ft_wire_put_hello(out, "{\"a\": 1}");
+    ft_wire_put_welcome(out);
+    ft_wire_put_text(out, FT_REC_REFUSE, "no");
+    ft_wire_put_begin_epoch(out, 7, BLOCKS, used);
+    rec = ft_wire_begin(out, FT_REC_PAGES);
+    ft_wire_put_page(out, 0, FT_PAGE_ZERO, 1, NULL, 0);
+    ft_wire_put_page(out, 1, FT_PAGE_RAW, 3, (uint8_t[PAGE]) { 1 }, PAGE);
+    ft_wire_end(out, rec);
+    ft_wire_put_commit(out, &c);
+    ft_wire_put_u64(out, FT_REC_ACK, 1);
+    ft_wire_put_beat(out, 3, 4);
+    ft_wire_put_end(out, FT_END_STOPPED, "enough");
+    ft_wire_put(out, FT_REC_ENDED, NULL, 0);
+}
+
+/* More bytes are asked for until a record is there, and not one longer */
+static void test_cut(void)
+{
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    size_t pos = 0;
+    int n = 0;
+
+    put_each(all);
+    while (pos < all->len) {
+        FtRecord rec;
+        size_t len = 0;
+        int ret;
+
+        do {
+            g_autofree uint8_t *exact = g_malloc(len + 1);
+
+            memcpy(exact, all->data + pos, len);
+            ret = ft_wire_next(exact, len, &rec, &error_abort);
+            g_assert_cmpint(ret, ==, ret ? 1 : 0);
+        } while (!ret && ++len <= all->len - pos);
+        g_assert_cmpint(ret, ==, 1);
+        g_assert_cmpuint(rec.total, ==, len);
+        pos += len;
+        n++;
+    }
+    g_assert_cmpint(n, ==, 10);
+}
+
+/* Any flipped bit is found; one in the length may also ask for more */
+static void test_damage(void)
+{
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    size_t pos = 0;
+
+    put_each(all);
+    while (pos < all->len) {
+        FtRecord rec, bad;
+        uint8_t *buf = all->data + pos;
+
+        g_assert_cmpint(ft_wire_next(buf, all->len - pos, &rec,
+                                     &error_abort), ==, 1);
+        for (size_t bit = 0; bit < rec.total * 8; bit++) {
+            Error *err = NULL;
+            bool in_length = bit / 8 >= 8 && bit / 8 < 12;
+            int ret;
+
+            buf[bit / 8] ^= 1 << bit % 8;
+            ret = ft_wire_next(buf, rec.total, &bad, &err);
+            buf[bit / 8] ^= 1 << bit % 8;
+            g_assert(ret < 0 || (ret == 0 && in_length));
+            error_free(err);
+        }
+        pos += rec.total;
+    }
+}
+
+static void test_hello(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    g_autofree char *json = NULL;
+    FtRecord rec;
+
+    ft_wire_put_hello(buf, "{\"a\": 1}");
+    rec = next_record(buf);
+    g_assert(ft_wire_get_hello(&rec, &json, &error_abort));
+    g_assert_cmpstr(json, ==, "{\"a\": 1}");
+}
+
+static void test_hello_wrong(void)
+{
+    static const struct {
+        int byte;
+        const char *why;
+    } cases[] = {
+        { 0, "does not speak" }, { 7, "does not speak" },
+        { 8, "speaks version 257" }, { 9, "speaks version 0" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        char *json = NULL;
+        Error *err = NULL;
+        FtRecord rec;
+
+        ft_wire_put_hello(buf, "{}");
+        rec = next_record(buf);
+        buf->data[16 + cases[i].byte] ^= 1;
+        g_assert(!ft_wire_get_hello(&rec, &json, &err));
+        g_assert_null(json);
+        g_assert_nonnull(strstr(error_get_pretty(err), cases[i].why));
+        error_free(err);
+    }
+}
+
+/* A higher minor is fine, another major is not */
+static void test_welcome(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    Error *err = NULL;
+    FtRecord rec;
+
+    ft_wire_put_welcome(buf);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_welcome(&rec, &error_abort));
+    buf->data[16 + 3] = 9;
+    g_assert(ft_wire_get_welcome(&rec, &error_abort));
+    buf->data[16 + 1] = 2;
+    g_assert(!ft_wire_get_welcome(&rec, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "version 2"));
+    error_free(err);
+}
+
+static const struct {
+    const char *sent, *shown;
+} texts[] = {
+    { "", "" },
+    { "plain", "plain" },
+    { "\xc3\xa4", "\xc3\xa4" },
+    { "a\nb\tc\x7f" "d", "a?b?c?d" },
+    { "\x1b[2J", "?[2J" },
+    { "bad \xff!", "bad \xef\xbf\xbd!" },
+    { "cut \xc3", "cut \xef\xbf\xbd" },
+};
+
+static void test_text(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        g_autofree char *text = NULL, *end = NULL;
+        FtEndReason reason;
+        FtRecord rec;
+
+        ft_wire_put_text(buf, FT_REC_FAILED, texts[i].sent);
+        rec = next_record(buf);
+        text = ft_wire_get_text(&rec);
+        g_assert_cmpstr(text, ==, texts[i].shown);
+
+        g_byte_array_set_size(buf, 0);
+        ft_wire_put_end(buf, FT_END_GIVEN_UP, texts[i].sent);
+        rec = next_record(buf);
+        g_assert(ft_wire_get_end(&rec, &reason, &end, &error_abort));
+        g_assert_cmpint(reason, ==, FT_END_GIVEN_UP);
+        g_assert_cmpstr(end, ==, texts[i].shown);
+    }
+}
+
+static void test_text_long(void)
+{
+    g_autofree char *longer = g_strnfill(FT_WIRE_MAX_TEXT + 50, 'x');
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    g_autofree char *text = NULL, *end = NULL;
+    FtEndReason reason;
+    FtRecord rec;
+
+    ft_wire_put_text(buf, FT_REC_REFUSE, longer);
+    rec = next_record(buf);
+    text = ft_wire_get_text(&rec);
+    g_assert_cmpuint(strlen(text), ==, FT_WIRE_MAX_TEXT);
+    g_byte_array_set_size(buf, 0);
+    ft_wire_put_end(buf, FT_END_STOPPED, longer);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_end(&rec, &reason, &end, &error_abort));
+    g_assert_cmpuint(strlen(end), ==, FT_WIRE_MAX_TEXT);
+}
+
+static void test_end_reason(void)
+{
+    static const uint32_t wrong[] = { 0, 5, UINT32_MAX };
+
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        char *text = NULL;
+        Error *err = NULL;
+        FtEndReason reason;
+        FtRecord rec;
+
+        ft_wire_put_end(buf, wrong[i], "x");
+        rec = next_record(buf);
+        g_assert(!ft_wire_get_end(&rec, &reason, &text, &err));
+        g_assert_null(text);
+        g_assert_nonnull(strstr(error_get_pretty(err), "unknown reason"));
+        error_free(err);
+    }
+}
+
+static void test_numbers(void)
+{
+    static const uint64_t used[BLOCKS] = { 1, UINT64_MAX, 1ULL << 40 };
+    FtCommit in = { 5, 6, true, 7ULL << 60, 8ULL << 56 }, c;
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    uint64_t epoch, got[BLOCKS];
+    uint32_t age;
+    FtRecord rec;
+
+    ft_wire_put_beat(buf, 77, 0x12345678);
+    rec = next_record(buf);
+    ft_wire_get_beat(&rec, &age);
+    g_assert_cmpuint(age, ==, 0x12345678);
+
+    g_byte_array_set_size(buf, 0);
+    ft_wire_put_u64(buf, FT_REC_TAKEOVER, UINT64_MAX - 1);
+    rec = next_record(buf);
+    g_assert_cmpuint(ft_wire_get_u64(&rec), ==, UINT64_MAX - 1);
+
+    g_byte_array_set_size(buf, 0);
+    ft_wire_put_begin_epoch(buf, 1ULL << 63, BLOCKS, used);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_begin_epoch(&rec, &epoch, BLOCKS, got,
+                                     &error_abort));
+    g_assert_cmpuint(epoch, ==, 1ULL << 63);
+    g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
+
+    for (int hashed = 0; hashed < 2; hashed++) {
+        g_byte_array_set_size(buf, 0);
+        in.hashed = hashed;
+        ft_wire_put_commit(buf, &in);
+        rec = next_record(buf);
+        ft_wire_get_commit(&rec, &c);
+        g_assert_cmpuint(c.epoch, ==, 5);
+        g_assert_cmpuint(c.npages, ==, 6);
+        g_assert_cmpint(c.hashed, ==, hashed);
+        g_assert_cmpuint(c.ram_hash, ==, 7ULL << 60);
+        g_assert_cmpuint(c.device_hash, ==, 8ULL << 56);
+    }
+}
+
+/* Flag bits that are not known yet do not stand for hashes */
+static void test_commit_flags(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtCommit c = { .epoch = 1 };
+    FtRecord rec;
+
+    ft_wire_put_commit(buf, &c);
+    rec = next_record(buf);
+    stl_be_p(buf->data + 16 + 16, ~1u);
+    ft_wire_get_commit(&rec, &c);
+    g_assert(!c.hashed);
+}
+
+static void test_begin_256(void)
+{
+    uint64_t used[FT_WIRE_MAX_BLOCKS], got[FT_WIRE_MAX_BLOCKS], epoch;
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    for (int i = 0; i < FT_WIRE_MAX_BLOCKS; i++) {
+        used[i] = i * 4096ULL;
+    }
+    ft_wire_put_begin_epoch(buf, 1, FT_WIRE_MAX_BLOCKS, used);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_begin_epoch(&rec, &epoch, FT_WIRE_MAX_BLOCKS, got,
+                                     &error_abort));
+    g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
+}
+
+static void test_pages(void)
+{
+    uint8_t page[PAGE] = { 1, 2, 3 }, delta[12] = { 0, 7, 0, 1, 9 };
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    const uint8_t *pos, *end;
+    FtPageEntry e;
+
+    ft_wire_put_page(buf, 0, FT_PAGE_ZERO, 7, NULL, 0);
+    ft_wire_put_page(buf, 1, FT_PAGE_RAW, 3, page, PAGE);
+    ft_wire_put_page(buf, 2, FT_PAGE_DELTA, 1, delta, sizeof(delta));
+    pos = buf->data;
+    end = buf->data + buf->len;
+    g_assert_cmpint(ft_wire_next_page(&pos, end, PAGE, BLOCKS, npages, &e,
+                                      &error_abort), ==, 1);
+    g_assert(e.block == 0 && e.kind == FT_PAGE_ZERO && e.page == 7 &&
+             e.length == 0);
+    g_assert_cmpint(ft_wire_next_page(&pos, end, PAGE, BLOCKS, npages, &e,
+                                      &error_abort), ==, 1);
+    g_assert(e.block == 1 && e.kind == FT_PAGE_RAW && e.page == 3);
+    g_assert_cmpmem(e.data, e.length, page, PAGE);
+    g_assert_cmpint(ft_wire_next_page(&pos, end, PAGE, BLOCKS, npages, &e,
+                                      &error_abort), ==, 1);
+    g_assert(e.block == 2 && e.kind == FT_PAGE_DELTA && e.page == 1);
+    g_assert_cmpmem(e.data, e.length, delta, sizeof(delta));
+    g_assert_cmpint(ft_wire_next_page(&pos, end, PAGE, BLOCKS, npages, &e,
+                                      &error_abort), ==, 0);
+}
+
+/*
+ * Random bytes that look a little like records.  Each goes to the decoder
+ * of its type in a buffer of its exact size.
+ */
+
+typedef struct Hostile {
+    GRand *r;
+    int records, entries, deltas, states;
+    uint8_t target[64 + 512 + 64];
+} Hostile;
+
+static void check_target(const Hostile *h, size_t size)
+{
+    for (int i = 0; i < 64; i++) {
+        g_assert_cmpuint(h->target[i], ==, 0xa7);
+        g_assert_cmpuint(h->target[64 + size + i], ==, 0xa7);
+    }
+}
+
+static void reset_target(Hostile *h)
+{
+    memset(h->target, 0xa7, sizeof(h->target));
+}
+
+static void decode_pages(Hostile *h, const FtRecord *rec)
+{
+    const uint8_t *pos = rec->payload, *end = pos + rec->length;
+    Error *err = NULL;
+    FtPageEntry e;
+    int ret;
+
+    for (;;) {
+        const uint8_t *start = pos;
+
+        ret = ft_wire_next_page(&pos, end, PAGE, BLOCKS, npages, &e, &err);
+        if (ret <= 0) {
+            g_assert(pos == start);
+            break;
+        }
+        g_assert(pos > start && pos <= end);
+        g_assert(e.data == start + 8 && e.data + e.length == pos);
+        g_assert_cmpuint(e.block, <, BLOCKS);
+        g_assert_cmpuint(e.page, <, npages[e.block]);
+        h->entries++;
+        if (e.kind == FT_PAGE_DELTA) {
+            h->deltas++;
+            g_assert_cmpuint(e.length, <, PAGE);
+            reset_target(h);
+            ft_page_delta_apply(h->target + 64, e.data, e.length);
+            check_target(h, PAGE);
+        } else {
+            g_assert_cmpuint(e.length, ==,
+                             e.kind == FT_PAGE_RAW ? PAGE : 0);
+        }
+    }
+    g_assert_cmpint(ret < 0, ==, err != NULL);
+    error_free(err);
+}
+
+static void decode_device(Hostile *h, const FtRecord *rec)
+{
+    const uint8_t *data = rec->payload + sizeof(FtDeviceWire);
+    uint64_t full = ldq_be_p(rec->payload);
+    size_t len = rec->length - sizeof(FtDeviceWire);
+    uint64_t have = g_rand_int_range(h->r, 0, 3);
+    Error *err = NULL;
+
+    if (!ft_wire_device_valid(rec, have, 512, 4, &err)) {
+        g_assert_nonnull(err);
+        error_free(err);
+        return;
+    }
+    g_assert_null(err);
+    h->states++;
+    if (ldl_be_p(rec->payload + 16) == FT_DEVICE_FULL) {
+        g_assert_cmpuint(len, >, 8);
+        g_assert_cmpuint(have + len - 8, <=, full);
+    } else {
+        g_assert_cmpuint(full, ==, 512);
+        g_assert_cmpuint(have, ==, 0);
+        reset_target(h);
+        ft_device_delta_apply(h->target + 64, data, len);
+        check_target(h, 512);
+    }
+}
+
+static void decode(Hostile *h, const FtRecord *rec)
+{
+    g_autofree char *text = NULL;
+    uint64_t epoch, used[BLOCKS];
+    uint32_t age;
+    FtEndReason reason;
+    FtCommit c;
+
+    switch (rec->type) {
+    case FT_REC_HELLO:
+        ft_wire_get_hello(rec, &text, NULL);
+        break;
+    case FT_REC_WELCOME:
+        ft_wire_get_welcome(rec, NULL);
+        break;
+    case FT_REC_REFUSE:
+    case FT_REC_FAILED:
+        text = ft_wire_get_text(rec);
+        g_assert(g_utf8_validate(text, -1, NULL));
+        break;
+    case FT_REC_COPY:
+    case FT_REC_PAGES:
+        decode_pages(h, rec);
+        break;
+    case FT_REC_BEGIN:
+        ft_wire_get_begin_epoch(rec, &epoch, BLOCKS, used, NULL);
+        break;
+    case FT_REC_DEVICE:
+        decode_device(h, rec);
+        break;
+    case FT_REC_COMMIT:
+        ft_wire_get_commit(rec, &c);
+        break;
+    case FT_REC_ACK:
+    case FT_REC_TAKEOVER:
+        ft_wire_get_u64(rec);
+        break;
+    case FT_REC_BEAT:
+        ft_wire_get_beat(rec, &age);
+        break;
+    case FT_REC_END:
+        ft_wire_get_end(rec, &reason, &text, NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint32_t draft_pages(GRand *r, uint8_t *p)
+{
+    uint32_t len = 0;
+
+    for (int n = g_rand_int_range(r, 1, 4); n; n--) {
+        uint32_t kind = g_rand_int_range(r, 0, 3);
+        uint32_t data = kind == 0 ? 0 : kind == 1 ? PAGE : 24;
+
+        stq_be_p(p + len, (uint64_t)g_rand_int_range(r, 0, 3) << 56 |
+                          (uint64_t)kind << 52 | (uint64_t)data << 36 |
+                          g_rand_int_range(r, 0, 3));
+        memset(p + len + 8, g_rand_int(r), data);
+        if (kind == 2) {
+            stl_be_p(p + len + 8, g_rand_int_range(r, 0, 4) << 16 | 1);
+            stl_be_p(p + len + 20, g_rand_int_range(r, 3, 8) << 16 | 1);
+        }
+        len += 8 + data;
+    }
+    return len;
+}
+
+static uint32_t draft_device(GRand *r, uint8_t *p)
+{
+    bool full = g_rand_boolean(r);
+
+    stq_be_p(p, 512);
+    stq_be_p(p + 8, full ? 0 : 4);
+    stl_be_p(p + 16, full ? 0 : 1);
+    stl_be_p(p + 20, 0);
+    if (full) {
+        stq_be_p(p + 24, g_rand_int_range(r, 0, 3));
+        return 24 + 8 + g_rand_int_range(r, 1, 40);
+    }
+    stl_be_p(p + 24, g_rand_int_range(r, 0, 500));
+    stl_be_p(p + 28, 4);
+    stl_be_p(p + 36, g_rand_int_range(r, 0, 508));
+    stl_be_p(p + 40, 4);
+    return 24 + 12 + 12;
+}
+
+static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
+{
+    uint32_t len;
+
+    switch (type) {
+    case FT_REC_COPY:
+    case FT_REC_PAGES:
+        return draft_pages(r, p);
+    case FT_REC_DEVICE:
+        return draft_device(r, p);
+    default:
+        len = limits[type - 1].min + g_rand_int_range(r, 0, 30);
+        for (uint32_t i = 0; i < len; i++) {
+            p[i] = g_rand_int(r);
+        }
+        return MIN(len, limits[type - 1].max);
+    }
+}
+
+static void hostile_record(Hostile *h, GByteArray *buf)
+{
+    uint32_t type = g_rand_int_range(h->r, 1, FT_REC__MAX), len;
+    uint8_t payload[512] = { 0 };
+    g_autofree uint8_t *exact = NULL;
+    FtRecord rec;
+
+    if (g_rand_boolean(h->r)) {
+        type = g_rand_boolean(h->r) ? FT_REC_PAGES : FT_REC_DEVICE;
+    }
+    len = draft(h->r, type, payload);
+    for (int n = g_rand_int_range(h->r, 0, 4); n && len; n--) {
+        payload[g_rand_int_range(h->r, 0, len)] ^=
+            1 << g_rand_int_range(h->r, 0, 8);
+    }
+    if (!g_rand_int_range(h->r, 0, 5)) {
+        len = g_rand_int_range(h->r, 0, len + 20);
+    }
+    g_byte_array_set_size(buf, 0);
+    put_raw(buf, type, 0, len, payload, len);
+    exact = g_memdup2(buf->data, buf->len);
+    if (ft_wire_next(exact, buf->len, &rec, NULL) > 0) {
+        h->records++;
+        decode(h, &rec);
+    }
+}
+
+static void test_hostile(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    Hostile h = { .r = g_rand_new_with_seed(5) };
+
+    for (int i = 0; i < 300000; i++) {
+        hostile_record(&h, buf);
+    }
+    g_test_message("%d records, %d entries, %d deltas, %d device states",
+                   h.records, h.entries, h.deltas, h.states);
+    /* Or the test says nothing */
+    g_assert_cmpint(h.records, >, 200000);
+    g_assert_cmpint(h.entries, >, 50000);
+    g_assert_cmpint(h.deltas, >, 5000);
+    g_assert_cmpint(h.states, >, 5000);
+    g_rand_free(h.r);
+}
+
+/* Not even the check is right */
+static void test_noise(void)
+{
+    GRand *r = g_rand_new_with_seed(6);
+
+    for (int i = 0; i < 200000; i++) {
+        size_t len = g_rand_int_range(r, 0, 64);
+        g_autofree uint8_t *buf = g_malloc(len + 1);
+        FtRecord rec;
+
+        for (size_t j = 0; j < len; j++) {
+            buf[j] = g_rand_int(r);
+        }
+        if (len >= 12 && g_rand_boolean(r)) {
+            stl_be_p(buf, g_rand_int_range(r, 0, FT_REC__MAX + 1));
+            stl_be_p(buf + 8, g_rand_int_range(r, 0, 64));
+        }
+        g_assert_cmpint(ft_wire_next(buf, len, &rec, NULL), <=, 0);
+    }
+    g_rand_free(r);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/ft/wire/layout", test_layout);
+    g_test_add_func("/ft/wire/layout-page", test_layout_page);
+    g_test_add_func("/ft/wire/limits", test_limits);
+    g_test_add_func("/ft/wire/unknown", test_unknown);
+    g_test_add_func("/ft/wire/optional", test_optional);
+    g_test_add_func("/ft/wire/flags-ignored", test_flags_ignored);
+    g_test_add_func("/ft/wire/cut", test_cut);
+    g_test_add_func("/ft/wire/damage", test_damage);
+    g_test_add_func("/ft/wire/hello", test_hello);
+    g_test_add_func("/ft/wire/hello-wrong", test_hello_wrong);
+    g_test_add_func("/ft/wire/welcome", test_welcome);
+    g_test_add_func("/ft/wire/text", test_text);
+    g_test_add_func("/ft/wire/text-long", test_text_long);
+    g_test_add_func("/ft/wire/end-reason", test_end_reason);
+    g_test_add_func("/ft/wire/numbers", test_numbers);
+    g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
+    g_test_add_func("/ft/wire/begin-256", test_begin_256);
+    g_test_add_func("/ft/wire/pages", test_pages);
+    g_test_add_func("/ft/wire/hostile", test_hostile);
+    g_test_add_func("/ft/wire/noise", test_noise);
+    return g_test_run();
+}
