@@ -54,7 +54,8 @@ struct FtChannel {
 
     /* Under @lock */
     QemuMutex lock;
-    QemuCond cond;
+    QemuCond cond;              /* there is something to do */
+    QemuCond idle;              /* @writing was cleared */
     GQueue items;
     bool writing;
     bool closing;
@@ -74,7 +75,7 @@ struct FtChannel {
     /* Atomic */
     int64_t last_rx, last_tx;
     uint64_t bytes_sent, bytes_received;
-    bool failed;
+    bool failed, leaving;
 };
 
 FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
@@ -88,6 +89,7 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
     ch->beat_ns = timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
     qemu_mutex_init(&ch->lock);
     qemu_cond_init(&ch->cond);
+    qemu_cond_init(&ch->idle);
     g_queue_init(&ch->items);
     ch->beat = g_byte_array_new();
     ch->rx = g_malloc(RX_SIZE);
@@ -152,7 +154,8 @@ bool ft_channel_beat(FtChannel *ch)
 
 bool ft_channel_write(FtChannel *ch, const void *data, size_t len)
 {
-    return write_all(ch, data, len) && ft_channel_beat(ch);
+    return write_all(ch, data, len) && ft_channel_beat(ch) &&
+           !qatomic_read(&ch->leaving);
 }
 
 /* Whole records at a time, so that beats can go between them */
@@ -189,6 +192,7 @@ static void *channel_thread(void *opaque)
             ft_channel_beat(ch);
             qemu_mutex_lock(&ch->lock);
             ch->writing = false;
+            qemu_cond_broadcast(&ch->idle);
         }
         if (g_queue_is_empty(&ch->items) && !ch->closing) {
             int64_t ms = (ch->next_beat - get_clock()) / 1000000;
@@ -207,10 +211,44 @@ void ft_channel_start_thread(FtChannel *ch)
                        QEMU_THREAD_JOINABLE);
 }
 
-void ft_channel_close(FtChannel *ch)
+static void drop_items_locked(FtChannel *ch)
 {
     Item *item;
 
+    while ((item = g_queue_pop_head(&ch->items))) {
+        if (item->data) {
+            g_byte_array_free(item->data, true);
+        }
+        g_free(item);
+    }
+}
+
+void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
+                         uint32_t ms)
+{
+    int64_t end = get_clock() + ms * 1000000LL;
+
+    qatomic_set(&ch->leaving, true);
+    QEMU_LOCK_GUARD(&ch->lock);
+    while (!qatomic_read(&ch->failed)) {
+        Item *next = g_queue_peek_head(&ch->items);
+        int64_t left = (end - get_clock()) / 1000000;
+
+        /* The rest of a record has to go first; a job need not begin */
+        if (!ch->writing && (!next || next->job)) {
+            write_some(ch, data, len);
+            break;
+        }
+        if (left <= 0) {
+            break;
+        }
+        qemu_cond_timedwait(&ch->idle, &ch->lock, left);
+    }
+    drop_items_locked(ch);
+}
+
+void ft_channel_close(FtChannel *ch)
+{
     qatomic_set(&ch->failed, true);
     ft_channel_set_handler(ch, NULL, NULL);
     qio_channel_shutdown(ch->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
@@ -221,15 +259,11 @@ void ft_channel_close(FtChannel *ch)
     if (ch->have_thread) {
         qemu_thread_join(&ch->thread);
     }
-    while ((item = g_queue_pop_head(&ch->items))) {
-        if (item->data) {
-            g_byte_array_free(item->data, true);
-        }
-        g_free(item);
-    }
+    drop_items_locked(ch);
     object_unref(OBJECT(ch->ioc));
     g_byte_array_free(ch->beat, true);
     qemu_cond_destroy(&ch->cond);
+    qemu_cond_destroy(&ch->idle);
     qemu_mutex_destroy(&ch->lock);
     g_free(ch->rx);
     g_free(ch);

@@ -40,6 +40,16 @@ void ft_channel_prefer_thread(void);
 void ft_channel_start_thread(FtChannel *ch);
 
 /**
+ * ft_channel_farewell: say a last thing, if it can still be said
+ *
+ * Ends the job that runs, if any, at the end of a record, waits at most
+ * @ms for the thread to get there, and writes @data when the socket takes
+ * it.  Nothing else can be sent afterwards; ft_channel_close() is next.
+ */
+void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
+                         uint32_t ms);
+
+/**
  * ft_channel_close: break the connection, join the thread, free
  *
  * The thread's job, if any, sees its writes fail and returns early.
@@ -63,7 +73,8 @@ void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque);
  *
  * Only in a job, or by the owner of a channel without a thread.  Sends a
  * beat in between when one is due, so @data has to be whole records.
- * False when the connection is gone.
+ * False when the connection is gone, or
+ * is about to be closed: a job then has to return.
  */
 bool ft_channel_write(FtChannel *ch, const void *data, size_t len);
 

@@ -23,9 +23,11 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "qemu/rcu.h"
+#include "exec/cpu-common.h"
 #if __has_include("system/physmem.h")
-#include "system/physmem.h"
 #include "system/memory.h"
+#include "system/physmem.h"
+#include "system/ramblock.h"
 #else
 #include "cpu.h"
 #include "exec/ram_addr.h"

@@ -94,7 +94,8 @@ void ft_primary_lost(const char *why)
         /* For a peer that was only slow: do not take over any more */
         p->mode->quiesce();
         ft_wire_put_end(bye, FT_END_GIVEN_UP, why);
-        ft_channel_send(p->ch, bye->data, bye->len);
+        ft_channel_farewell(p->ch, bye->data, bye->len,
+                            ft_opts.timeout_ms / 2);
     }
     disconnect();
     complain(why);

@@ -68,6 +68,12 @@ typedef struct FtSession {
 
     /* The thread's */
     uint32_t peer_age_ms;
+    /*
+     * This process stood still for longer than the time-out, so that the
+     * primary may have given it up.  Over once the primary begins an epoch
+     * after an ack sent since: it still counts on us.
+     */
+    bool stalled, acked_since;
 
     /* Set by the thread before @event, read after joining it */
     FtVerdict verdict;
@@ -125,10 +131,19 @@ static void send_record(FtSession *s, GByteArray *rec)
     g_byte_array_free(rec, true);
 }
 
+static void note_stall(FtSession *s)
+{
+    if (get_clock() - ft_channel_last_tx(s->ch) > s->timeout_ns) {
+        s->stalled = true;
+        s->acked_since = false;
+    }
+}
+
 static void acknowledge(FtSession *s, uint64_t epoch)
 {
     GByteArray *ack = g_byte_array_new();
 
+    s->acked_since = true;
     ft_wire_put_u64(ack, FT_REC_ACK, epoch);
     send_record(s, ack);
 }
@@ -203,6 +218,9 @@ static void take_record(FtSession *s, const FtRecord *rec)
     if (rec->type & FT_WIRE_OPTIONAL) {
         return;
     }
+    if (rec->type == FT_REC_BEGIN && s->acked_since) {
+        s->stalled = false;
+    }
     switch (rec->type) {
     case FT_REC_BEAT:
         ft_wire_get_beat(rec, &s->peer_age_ms);
@@ -228,8 +246,8 @@ static void take_record(FtSession *s, const FtRecord *rec)
 /* The connection has ended without END */
 static void judge_end(FtSession *s, const char *why)
 {
-    /* Asleep ourselves: the primary may have given us up and gone on */
-    if (get_clock() - ft_channel_last_tx(s->ch) > s->timeout_ns) {
+    note_stall(s);
+    if (s->stalled) {
         verdict(s, FT_VERDICT_STALE, why);
     } else {
         dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, why);
@@ -262,6 +280,7 @@ static void *receiver(void *opaque)
         FtRecord rec;
         int ret = ft_channel_read(s->ch, &rec, &err);
 
+        note_stall(s);
         if (ret > 0) {
             take_record(s, &rec);
             ft_channel_beat(s->ch);

@@ -5,6 +5,7 @@
     netns    a private network              console  the guest's serial port
     guest    the image and its parameters   vm       one QEMU
     redis    the guest's server             pair     a primary and a secondary
+    pump     a back end's far end   capture  what leaves an interface
     client   loads that check every reply   case     what a test file uses
     runner   runs everything, tests/ft/run
 """

@@ -19,10 +19,13 @@ class Console:
         self.data = b""
         self.last = None            # when the last byte came
         self.closed = False
+        self.reading = threading.Event()
+        self.reading.set()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
         while True:
+            self.reading.wait()
             try:
                 data = self.sock.recv(65536)
             except OSError:
@@ -67,6 +70,13 @@ class Console:
         self.send(line)
         return self.wait_for(pattern, timeout, since).group(1)
 
+    def pause(self):
+        """Be a slow reader: at most one more piece is read until resume()."""
+        self.reading.clear()
+
+    def resume(self):
+        self.reading.set()
+
     def trouble(self):
         found = TROUBLE.search(self.text())
         return found.group(0) if found else None
@@ -76,6 +86,7 @@ class Console:
                 timeout)
 
     def close(self):
+        self.resume()
         try:
             self.sock.shutdown(2)
         except OSError:

@@ -69,20 +69,21 @@ def up():
     ip("link", "set", "lo", "up")
 
 
-def bridge_up():
+def bridge_up(name=BRIDGE, address=CLIENT):
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         raise Unavailable("/dev/net/tun cannot be opened")
-    if BRIDGE in (name for _, name in socket.if_nameindex()):
+    if name in (there for _, there in socket.if_nameindex()):
         return
-    ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0",
+    ip("link", "add", name, "type", "bridge", "forward_delay", "0",
        "stp_state", "0", "mcast_snooping", "0")
-    ip("addr", "add", f"{CLIENT}/{PREFIX}", "dev", BRIDGE)
-    ip("link", "set", BRIDGE, "up")
+    ip("addr", "add", f"{address}/{PREFIX}", "dev", name)
+    ip("link", "set", name, "up")
 
 
-def add_tap(name):
-    ip("tuntap", "add", "dev", name, "mode", "tap")
-    ip("link", "set", name, "master", BRIDGE)
+def add_tap(name, bridge=BRIDGE, multi_queue=False):
+    ip("tuntap", "add", "dev", name, "mode", "tap",
+       *(["multi_queue"] if multi_queue else []))
+    ip("link", "set", name, "master", bridge)
     ip("link", "set", name, "up")
 
 

@@ -17,6 +17,16 @@ def nic_device(model):
     return ["-device", f"{model},netdev=net0,mac={MAC}"]
 
 
+def tap_netdev(tap, name="net0", keys=""):
+    return f"tap,id={name},ifname={tap},script=no,downscript=no{keys}"
+
+
+def plain_tap(number):
+    tap = f"tap{number}"
+    netns.add_tap(tap)
+    return tap_netdev(tap), tap
+
+
 def machine(memory=128, smp=1, model="pc", extra=()):
     return ["-machine", model, "-accel", "tcg", "-cpu", "max",
             "-m", str(memory), "-smp", str(smp), *extra]
@@ -39,11 +49,13 @@ class Pair:
 
     def __init__(self, folder, memory=128, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
-                 user_net=False):
+                 user_net=False, backend=None, ports=()):
         self.folder = folder
         self.keys = keys
         self.user_net = user_net
         self.nic = nic
+        self.backend = backend or plain_tap     # (netdev, tap) from a number
+        self.ports = ports
         self.machine = machine(memory, smp, model, extra)
         self.boot = guest.boot_args(
             parameters, "10.0.2.15/24" if user_net else
@@ -62,9 +74,7 @@ class Pair:
 
     def _backend(self, name):
         if not self.user_net:
-            tap = f"tap{len(self.all)}"
-            netns.add_tap(tap)
-            return f"tap,id=net0,ifname={tap},script=no,downscript=no", tap
+            return self.backend(len(self.all))
         port = netns.free_port()
         self.forwards[name] = ("127.0.0.1", port)
         return (f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:"
@@ -76,7 +86,7 @@ class Pair:
         backend, tap = self._backend(name)
         args = [*(machine_args or self.machine), *self.boot,
                 "-netdev", backend, *nic_device(self.nic), *ft, *extra]
-        qemu = Qemu(name, args, self.folder, env, tap)
+        qemu = Qemu(name, args, self.folder, env, tap, self.ports)
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")

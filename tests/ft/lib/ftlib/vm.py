@@ -40,27 +40,37 @@ def run_to_end(args, timeout=20):
 
 class Qemu:
     """Monitor and serial port are socket pairs: there is nothing to connect
-    to and no first event to miss.  The process dies with the test."""
+    to and no first event to miss.  The process dies with the test.
 
-    def __init__(self, name, args, folder, env=None, tap=None):
+    `ports` names further character devices; `args` gives them to a device
+    of the guest, ports[name] is what it writes.
+    """
+
+    def __init__(self, name, args, folder, env=None, tap=None, ports=()):
         self.name = name
         self.tap = tap              # its end of the bridge, if any
         self.args = args
         self.folder = pathlib.Path(folder)
         self.env = env or {}
+        self.ports = dict.fromkeys(ports)
         self.process = None
         self.killed = "QEMU_FT_FAULT" in self.env
 
     def start(self):
         monitor, their_monitor = socket.socketpair()
         serial, their_serial = socket.socketpair()
-        fds = (their_monitor.fileno(), their_serial.fileno())
+        ends = {port: socket.socketpair() for port in self.ports}
+        theirs = [their_monitor, their_serial, *(b for _, b in ends.values())]
+        fds = tuple(end.fileno() for end in theirs)
         argv = [guest.qemu(), "-name", self.name, "-nodefaults",
                 "-no-user-config", "-display", "none",
                 "-chardev", f"socket,id=monitor0,fd={fds[0]}",
                 "-mon", "chardev=monitor0,mode=control",
                 "-chardev", f"socket,id=serial0,fd={fds[1]}",
-                "-serial", "chardev:serial0", *self.args]
+                "-serial", "chardev:serial0"]
+        for port, fd in zip(ends, fds[2:]):
+            argv += ["-chardev", f"socket,id={port},fd={fd}"]
+        argv += self.args
         self.log_path = self.folder / f"{self.name}.log"
         with open(self.log_path, "w") as log:
             settings = [f"{k}={v}" for k, v in self.env.items()]
@@ -70,10 +80,13 @@ class Qemu:
                 stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, pass_fds=fds,
                 env=dict(os.environ, **self.env))
-        their_monitor.close()
-        their_serial.close()
+        for end in theirs:
+            end.close()
         self.qmp = Qmp(monitor, self.folder / f"{self.name}.qmp")
         self.console = Console(serial, self.folder / f"{self.name}.serial")
+        for port, (ours, _) in ends.items():
+            self.ports[port] = Console(
+                ours, self.folder / f"{self.name}-{port}.serial")
         try:
             self.qmp.negotiate()
         except Gone:
@@ -139,4 +152,5 @@ class Qemu:
             self.process.kill()
         self.process.wait()
         self.qmp.close()
-        self.console.close()
+        for console in (self.console, *self.ports.values()):
+            console.close()

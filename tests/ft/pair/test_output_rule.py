@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The output rule itself: while the secondary stands still, so that nothing
+is acknowledged, nothing the guest says comes out; afterwards all of it does.
+
+Its time-out is so long here that the primary does not give it up.
+"""
+
+from ftlib import wait
+from ftlib.capture import Capture, ping
+from ftlib.case import assert_equal, cases
+
+KEYS = "self-check=1,timeout=60000"
+COUNT = 50                      # lines, or pings
+# what: (options of the machine, the file the guest writes to)
+PORTS = {
+    "virtconsole": (("-device", "virtio-serial-pci",
+                     "-device", "virtconsole,chardev=port"), "/dev/hvc0"),
+    "virtserialport": (("-device", "virtio-serial-pci", "-device",
+                        "virtserialport,chardev=port,name=port"),
+                       "/dev/vport0p1"),
+}
+MANY = 400                      # lines across a takeover
+# Bytes of a whole file for a slow reader: one that fits what QEMU keeps for
+# it (BACKLOG_MAX in gate-console.c), one that does not
+SIZES = {"small": 100000, "large": 1500000}
+
+
+def lines(count):
+    return "".join(f"line {i}\n" for i in range(1, count + 1))
+
+
+def counting(count, path):
+    """A command for the guest that writes line by line."""
+    return (f"run i=1; while [ $i -le {count} ]; do echo line $i; "
+            f"i=$((i+1)); done >{path}")
+
+
+def hold(pair):
+    """Stop the secondary; from here on no epoch is committed."""
+    pair.secondary.stop_process()
+    pair.query()                # acks that had arrived are read by now
+    return pair.query()["epoch"]
+
+
+def wait_held(pair, key, least):
+    return wait.until(f"there are never {least} {key}",
+                      lambda: pair.query()[key] >= least)
+
+
+def still_held(pair, epoch):
+    found = pair.query()
+    assert_equal(found["epoch"], epoch, "the committed epoch")
+    assert_equal(found["state"], "protected", "state")
+
+
+def let_go(t, pair):
+    pair.secondary.continue_process()
+    wait.until("what was held is never released",
+               lambda: not pair.query()["held-packets"])
+    pair.wait_epochs(3)
+    pair.check_self()
+
+
+def test_network(t):
+    """No frame leaves the primary's tap; then all answers, in order."""
+    pair = t.pair(keys=KEYS).start()
+    counter = t.counter()
+    counter.wait_more(50)
+    epoch = hold(pair)
+    capture = Capture(pair.primary.tap)
+    replies = counter.count
+    ping(range(COUNT))
+    wait_held(pair, "held-packets", COUNT)
+    assert_equal(len(capture.frames()), 0, "frames that got out")
+    assert_equal(counter.count, replies, "replies the client has")
+    still_held(pair, epoch)
+    let_go(t, pair)
+    wait.until("answers are lost", lambda: len(capture.echoes()) >= COUNT)
+    assert_equal(capture.echoes(), list(range(COUNT)), "the answers")
+    counter.wait_more(50)
+    t.survive(pair, pair.kill_primary())
+
+
+def test_network_lost(t):
+    """What was held when the primary dies never comes out of the primary.
+
+    The client asks again, and the secondary's guest answers it once.
+    """
+    pair = t.pair(keys=KEYS).start()
+    counter = t.counter()
+    counter.wait_more(50)
+    hold(pair)
+    capture = Capture(pair.primary.tap)
+    ping(range(COUNT))
+    wait_held(pair, "held-packets", COUNT)
+    moment = pair.kill_primary()
+    assert_equal(len(capture.frames()), 0, "frames that got out")
+    pair.secondary.continue_process()
+    t.survive(pair, moment)
+    assert_equal(len(capture.frames()), 0, "frames the dead one sent")
+
+
+def test_serial(t):
+    """Not a byte of the serial port comes out; then all of them."""
+    pair = t.pair(keys=KEYS).start()
+    console = pair.primary.console
+    since = console.mark()
+    epoch = hold(pair)
+    console.send(f"count {COUNT}")
+    wait_held(pair, "held-bytes", len(lines(COUNT)))
+    assert_equal(console.text(since), "", "what came out")
+    still_held(pair, epoch)
+    let_go(t, pair)
+    console.wait_for(rf"^line {COUNT}\n", since=since)
+    assert_equal(console.text(since), lines(COUNT), "what came out")
+
+
+def pair_with_port(t, kind, **options):
+    devices, path = PORTS[kind]
+    pair = t.pair(extra=devices, ports=("port",), **options).start()
+    found = pair.primary.console.ask(f"run test -c {path} && echo there || "
+                                     "echo missing")
+    t.skip_unless(found == "there", f"the guest has no {path}")
+    return pair, path
+
+
+@cases(*PORTS)
+def test_port(t, kind):
+    """The same for ports of a virtio-serial device."""
+    pair, path = pair_with_port(t, kind, keys=KEYS)
+    port = pair.primary.ports["port"]
+    epoch = hold(pair)
+    pair.primary.console.send(counting(COUNT, path))
+    wait_held(pair, "held-bytes", len(lines(COUNT)))
+    assert_equal(port.text(), "", "what came out")
+    still_held(pair, epoch)
+    let_go(t, pair)
+    port.wait_for(rf"^line {COUNT}\n")
+    assert_equal(port.text(), lines(COUNT), "what came out")
+
+
+@cases(*PORTS)
+def test_port_killed(t, kind):
+    """Across a takeover what both sides wrote is whole, in order, once."""
+    pair, path = pair_with_port(t, kind)
+    port = pair.primary.ports["port"]
+    pair.primary.console.send(counting(MANY, path))
+    port.wait_for(r"^line 20$")
+    pair.kill_primary()
+    pair.wait_takeover()
+    port.wait_closed()
+    rest = pair.secondary.ports["port"]
+
+    def whole():
+        return port.text() + rest.text()
+
+    wait.until("the guest never came to its last line",
+               lambda: f"line {MANY}\n" in whole())
+    t.say(f"{port.text().count('line')} lines from the primary")
+    assert_equal(whole(), lines(MANY), "what both wrote")
+    pair.check_self(pair.secondary)
+
+
+def first_difference(found, wanted):
+    for at, (one, other) in enumerate(zip(found, wanted)):
+        if one != other:
+            return (f"at byte {at} of {len(wanted)} there is "
+                    f"{found[at:at + 20]!r}, not {wanted[at:at + 20]!r}")
+    return f"{len(found)} bytes came, not {len(wanted)}"
+
+
+def read_slowly(t, pair, port, path, size):
+    """Nobody reads until QEMU has all it takes; then the output is whole."""
+    count = size // len("line 100000\n")
+    wanted = "".join(f"line {100000 + i}\n" for i in range(count))
+    since = port.mark()
+    before = pair.query()
+    port.pause()
+    pair.primary.console.send(f"run seq 100000 {99999 + count} | "
+                              f"sed 's/^/line /' >{path}; echo end")
+    room = min(len(wanted), 900000)
+    if path == "/dev/ttyS0":    # each byte counts as one there
+        wait.until("the guest does not get rid of its output",
+                   lambda: pair.query()["released-packets"] -
+                   before["released-packets"] >= room, 60)
+    else:
+        pair.wait_epochs(20)
+    port.resume()
+    last = f"line {99999 + count}\n"
+    wait.until("the last line never came",
+               lambda: last in port.text(max(since, port.mark() - 100)), 60)
+    found = port.text(since)
+    found = found[:found.rindex(last) + len(last)]
+    if found != wanted:
+        raise AssertionError(first_difference(found, wanted))
+    pair.wait_epochs(3)
+    pair.check_self()
+
+
+@cases(*SIZES)
+def test_slow_serial_reader(t, size):
+    pair = t.pair().start()
+    read_slowly(t, pair, pair.primary.console, "/dev/ttyS0", SIZES[size])
+
+
+@cases(*PORTS)
+def test_slow_port_reader(t, kind):
+    pair, path = pair_with_port(t, kind)
+    read_slowly(t, pair, pair.primary.ports["port"], path, SIZES["large"])
