@@ -29,6 +29,7 @@ check: deps all ## all our tests; the last line counts them
 	@tests/ft/run $(ARGS)
 
 check-upstream: all ## QEMU's own tests of what we touch
+	@scripts/deps upstream
 	@scripts/check-upstream $(ARGS)
 
 check-fresh: ## "make demo" and "make check" in fresh Debian 12 and 13 (root)

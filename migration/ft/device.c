@@ -33,6 +33,9 @@
 #define SECTION_FOOTER 0x7e
 #define FILE_MAGIC 0x5145564d   /* "QEVM" */
 
+/* Length of what QEMU 10.x writes before the first section */
+#define STATE_HEAD(s, len) ((len) > 8 && ldl_be_p(s) == FILE_MAGIC ? 8 : 0)
+
 /* Main loop only */
 static QIOChannelBuffer *buffer;
 static QEMUFile *file;
@@ -107,7 +110,7 @@ bool ft_device_load(const uint8_t *state, size_t len, Error **errp)
     object_unref(OBJECT(bioc));
 
     /* Written by 10.x, not read by the loader */
-    if (len > 8 && ldl_be_p(state) == FILE_MAGIC) {
+    if (STATE_HEAD(state, len)) {
         qemu_get_be32(f);
         qemu_get_be32(f);
     }
@@ -117,67 +120,86 @@ bool ft_device_load(const uint8_t *state, size_t len, Error **errp)
     return ok;
 }
 
-/*
- * Sections start with type, id, length and text of the name, instance and
- * version.  Their lengths are not in the stream; but both states come from
- * the same machine, so the sections of one start where those of the other
- * do, and a change is inside the section that began last before it.
- */
-static char *section_at(const uint8_t *s, size_t len, size_t pos,
-                        size_t *start)
-{
-    for (size_t i = MIN(pos, len - 6); i > 8; i--) {
-        uint8_t n = s[i + 5];
+/* One section of a saved state */
+typedef struct Section {
+    const uint8_t *name;        /* and instance: what identifies it */
+    size_t name_len;
+    const uint8_t *data;
+    size_t len;
+} Section;
 
-        if (s[i] == SECTION_FULL && n && i + 6 + n <= len &&
-            (i == 8 || s[i - 5] == SECTION_FOOTER)) {
-            *start = i;
-            return g_strndup((const char *)s + i + 6, n);
-        }
+#define SECTION_HEAD 6          /* type, u32 section id, u8 name length */
+#define SECTION_FOOT 5          /* type, u32 section id */
+#define SECTION_IDS 8           /* after the name: u32 instance, version */
+
+/*
+ * The next section at *@pos.  The stream does not tell the length of one:
+ * it ends with a footer that repeats its id, followed by the next section
+ * or by the end of the state, which is one zero byte.
+ */
+static bool next_section(const uint8_t *s, size_t len, size_t *pos,
+                         Section *sec)
+{
+    const uint8_t *head = s + *pos;
+    size_t i = *pos + SECTION_HEAD + SECTION_IDS;
+
+    if (*pos + SECTION_HEAD > len || head[0] != SECTION_FULL) {
+        return false;
     }
-    *start = 8;
-    return g_strdup("(start)");
-}
+    sec->name = head + SECTION_HEAD;
+    sec->name_len = head[5] + 4;
+    i += head[5];
+    sec->data = s + i;
+    for (; i + SECTION_FOOT < len; i++) {
+        const uint8_t *foot = s + i;
 
-/*
- * Sections that a reload may change without harm: the clock of the host and
- * when the state was stored
- */
-static bool may_differ(const char *name)
-{
-    static const char *const names[] = { "globalstate", "mc146818rtc" };
-
-    for (int i = 0; i < ARRAY_SIZE(names); i++) {
-        if (g_str_has_suffix(name, names[i])) {
+        if (foot[0] == SECTION_FOOTER && !memcmp(foot + 1, head + 1, 4) &&
+            (foot[5] == SECTION_FULL || i + SECTION_FOOT + 1 == len)) {
+            sec->len = foot - sec->data;
+            *pos = i + SECTION_FOOT;
             return true;
         }
     }
     return false;
 }
 
+static bool find_section(const uint8_t *s, size_t len, const Section *like,
+                         Section *found)
+{
+    size_t pos = STATE_HEAD(s, len);
+
+    while (next_section(s, len, &pos, found)) {
+        if (found->name_len == like->name_len &&
+            !memcmp(found->name, like->name, like->name_len)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a reload may change without harm: when and where it was stored */
+static bool may_differ(const char *name)
+{
+    return g_str_equal(name, "globalstate") ||
+           g_str_has_suffix(name, "mc146818rtc");
+}
+
 char *ft_device_differs(const uint8_t *a, size_t alen,
                         const uint8_t *b, size_t blen)
 {
-    if (alen != blen) {
-        return g_strdup("(length)");
-    }
-    for (size_t i = 8; i + 6 < alen; i++) {
-        size_t start;
-        char *name;
+    size_t pos = STATE_HEAD(a, alen), n = 0;
+    Section x, y;
 
-        if (a[i] == b[i]) {
-            continue;
-        }
-        name = section_at(a, alen, i, &start);
-        if (!may_differ(name)) {
-            return name;
-        }
-        g_free(name);
-        /* On to the next section */
-        while (i + 1 < alen && !(a[i] == SECTION_FOOTER &&
-                                 a[i + 5] == SECTION_FULL)) {
-            i++;
+    while (next_section(a, alen, &pos, &x)) {
+        g_autofree char *name = g_strndup((const char *)x.name,
+                                          x.name_len - 4);
+
+        n++;
+        if (!find_section(b, blen, &x, &y) ||
+            ((x.len != y.len || memcmp(x.data, y.data, x.len)) &&
+             !may_differ(name))) {
+            return g_steal_pointer(&name);
         }
     }
-    return NULL;
+    return n && pos + 1 == alen ? NULL : g_strdup("(the format)");
 }

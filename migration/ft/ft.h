@@ -25,6 +25,13 @@ typedef struct VMStateField VMStateField;
 const char *ft_option_parse(const char *option, const char *arg);
 
 /**
+ * ft_incoming_check: -incoming, or what ft_option_parse() put in its place
+ *
+ * Remembers that the user gave one: start-up refuses it beside our options.
+ */
+void ft_incoming_check(const char *arg);
+
+/**
  * ft_vcpu_idle: a vCPU goes to sleep, or has been woken
  *
  * Called in the vCPU's own thread with the BQL held.

@@ -11,8 +11,10 @@
  *
  * A back end may take less than it is offered when a release comes; the
  * rest is kept and offered again by a timer.  A device that keeps writing
- * to such a back end is told 0 bytes once BACKLOG_MAX bytes wait, and does
- * what it does with a full back end.
+ * to such a back end is told 0 bytes once more than BACKLOG_MAX bytes wait
+ * there, and does what it does with a full back end: it waits for it.  What
+ * is merely held for its commit does not count: then the back end is not
+ * full, and a device that waited for it would be called at once and give up.
  */
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
@@ -26,6 +28,7 @@
 #define RETRY_MS 10
 
 typedef struct FtConsole {
+    DeviceState *dev;           /* NULL: unplugged, being drained */
     FtCharFrontend *fe;         /* part of the device */
     Chardev *chr;               /* where @backlog has to go, referenced */
     GByteArray *backlog;        /* released, but not yet taken */
@@ -41,7 +44,7 @@ static FtConsole *find_console(Chardev *chr)
     for (guint i = 0; consoles && i < consoles->len; i++) {
         FtConsole *c = g_ptr_array_index(consoles, i);
 
-        if (c->fe->chr == chr) {
+        if (c->dev && c->fe->chr == chr) {
             return c;
         }
     }
@@ -77,19 +80,22 @@ static void console_release(void *target, unsigned flags,
     FtConsole *c = target;
 
     c->held -= len;
-    if (!c->fe->chr) {
-        return;
-    }
-    if (c->chr != c->fe->chr) {
-        g_byte_array_set_size(c->backlog, 0);
-        if (c->chr) {
-            object_unref(OBJECT(c->chr));
-        }
-        c->chr = c->fe->chr;
-        object_ref(OBJECT(c->chr));
-    }
     g_byte_array_append(c->backlog, data, len);
     flush_backlog(c);
+}
+
+/* The back end of a console can be exchanged (chardev-change) */
+static void follow_chardev(FtConsole *c, Chardev *chr)
+{
+    if (c->chr == chr) {
+        return;
+    }
+    if (c->chr) {
+        g_byte_array_set_size(c->backlog, 0);
+        object_unref(OBJECT(c->chr));
+    }
+    c->chr = chr;
+    object_ref(OBJECT(chr));
 }
 
 static void console_ref(void *target)
@@ -117,8 +123,11 @@ int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all)
     if (ft_gate_mode == FT_GATE_DROP) {
         return len;
     }
-    if (c->held + c->backlog->len + len > BACKLOG_MAX) {
-        return write_all ? len : 0;
+    follow_chardev(c, chr);
+    flush_backlog(c);
+    if (c->backlog->len > BACKLOG_MAX && !write_all) {
+        /* The back end is full; the device waits until it is not */
+        return 0;
     }
     c->held += len;
     ft_gate_hold(&console_gate, c, 0, &iov, 1);
@@ -130,7 +139,7 @@ static bool known(FtCharFrontend *fe)
     for (guint i = 0; i < consoles->len; i++) {
         FtConsole *c = g_ptr_array_index(consoles, i);
 
-        if (c->fe == fe) {
+        if (c->dev && c->fe == fe) {
             return true;
         }
     }
@@ -160,6 +169,7 @@ static int add_consoles_of(Object *obj, void *opaque)
             if (!known(fe)) {
                 FtConsole *c = g_new0(FtConsole, 1);
 
+                c->dev = dev;
                 c->fe = fe;
                 c->backlog = g_byte_array_new();
                 g_ptr_array_add(consoles, c);
@@ -169,30 +179,40 @@ static int add_consoles_of(Object *obj, void *opaque)
     return 0;
 }
 
+static void forget_drained(void)
+{
+    for (guint i = consoles->len; i-- > 0;) {
+        FtConsole *c = g_ptr_array_index(consoles, i);
+
+        if (!c->dev && !c->held && !c->backlog->len) {
+            if (c->chr) {
+                object_unref(OBJECT(c->chr));
+            }
+            g_byte_array_free(c->backlog, true);
+            g_free(c);
+            g_ptr_array_remove_index(consoles, i);
+        }
+    }
+}
+
 void ft_gate_console_attach(void)
 {
     if (!consoles) {
         consoles = g_ptr_array_new();
         retry = timer_new_ms(QEMU_CLOCK_REALTIME, retry_backlogs, NULL);
     }
+    forget_drained();
     object_child_foreach_recursive(qdev_get_machine(), add_consoles_of, NULL);
 }
 
-void ft_gate_console_detach(void)
+void ft_gate_console_detach(DeviceState *dev)
 {
-    if (!consoles) {
-        return;
-    }
-    timer_del(retry);
-    for (guint i = 0; i < consoles->len; i++) {
+    for (guint i = 0; consoles && i < consoles->len; i++) {
         FtConsole *c = g_ptr_array_index(consoles, i);
 
-        ft_gate_forget(c);
-        if (c->chr) {
-            object_unref(OBJECT(c->chr));
+        if (c->dev == dev) {
+            c->dev = NULL;
+            c->fe = NULL;
         }
-        g_byte_array_free(c->backlog, true);
-        g_free(c);
     }
-    g_ptr_array_set_size(consoles, 0);
 }

@@ -70,10 +70,10 @@ FtGateCounts ft_gate_counts(void);
 void ft_gate_net_attach(void);
 
 /*
- * gate-console.c: find the guest's consoles; forget them, because a device
- * is about to go away
+ * gate-console.c: find the guest's consoles; @dev is about to go away, what
+ * it said is still to be let go
  */
 void ft_gate_console_attach(void);
-void ft_gate_console_detach(void);
+void ft_gate_console_detach(DeviceState *dev);
 
 #endif

@@ -6,7 +6,8 @@
  * The peer's machine was compared with this one device by device.  When a
  * device is plugged or unplugged here, what the peer holds cannot be
  * loaded there any more: protection ends and the peer is dialled again,
- * which works once a secondary with the same devices listens.
+ * which works once a secondary with the same devices listens.  On the
+ * secondary likewise: its copy cannot be loaded any more, and it says so.
  *
  * The listener is called in the middle of a monitor command or of a guest's
  * access; a timer does the rest at top level.  No cut comes between: cuts
@@ -19,6 +20,7 @@
 #include "system/system.h"
 #include "gate.h"
 #include "primary.h"
+#include "secondary.h"
 #include "start.h"
 #include "state.h"
 
@@ -27,21 +29,28 @@ static char *change;
 
 static void machine_changed(void *opaque)
 {
-    if (ft_primary.ch) {
-        ft_primary_end(FT_END_MACHINE_CHANGED, change, true);
+    if (ft_status.role == FT_ROLE_SECONDARY) {
+        ft_secondary_changed(change);
+    } else if (ft_primary.wanted) {
+        if (ft_primary.ch) {
+            ft_primary_end(FT_END_MACHINE_CHANGED, change, true);
+        }
+        ft_gate_net_attach();
+        ft_gate_console_attach();
     }
-    ft_gate_net_attach();
-    ft_gate_console_attach();
     g_free(change);
     change = NULL;
 }
 
 static void note_change(DeviceState *dev, const char *what)
 {
-    if (!phase_check(PHASE_MACHINE_READY) || !ft_primary.wanted) {
+    if (!phase_check(PHASE_MACHINE_READY) ||
+        !(ft_primary.wanted || ft_status.role == FT_ROLE_SECONDARY)) {
         return;
     }
-    if (!change) {
+    /* A device may have parts of its own; the one with a name is the user's */
+    if (!change || dev->id) {
+        g_free(change);
         change = g_strdup_printf("device %s (%s) was %s",
                                  dev->id ?: "without id",
                                  object_get_typename(OBJECT(dev)), what);
@@ -56,7 +65,7 @@ static void device_came(DeviceListener *listener, DeviceState *dev)
 
 static void device_went(DeviceListener *listener, DeviceState *dev)
 {
-    ft_gate_console_detach();
+    ft_gate_console_detach(dev);
     note_change(dev, "unplugged");
 }
 

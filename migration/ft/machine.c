@@ -37,6 +37,7 @@ static int collect_device(Object *obj, void *opaque)
     vmsd = qdev_get_vmsd(dev);
     id = g_new0(FtDeviceId, 1);
     id->path = object_get_canonical_path(obj);
+    id->address = qdev_get_dev_path(dev) ?: g_strdup("");
     id->type = g_strdup(object_get_typename(obj));
     id->version = vmsd ? vmsd->version_id : 0;
     g_ptr_array_add(devices, id);
@@ -165,25 +166,38 @@ static bool same_ram(FtRamBlockList *here, FtRamBlockList *there,
     return true;
 }
 
+static bool same_device(FtDeviceId *a, FtDeviceId *b, Error **errp)
+{
+    if (!g_str_equal(a->type, b->type) || a->version != b->version) {
+        error_setg(errp, "the device at %s differs: %s version %d on the "
+                   "secondary, %.200s version %d on the primary",
+                   a->path, a->type, a->version, b->type, b->version);
+        return false;
+    }
+    if (!g_str_equal(a->address, b->address)) {
+        error_setg(errp, "the %s at %s sits at %s on the secondary, at %.200s "
+                   "on the primary; give both the same addr=",
+                   a->type, a->path, a->address, b->address);
+        return false;
+    }
+    return true;
+}
+
 static bool same_devices(FtDeviceIdList *here, FtDeviceIdList *there,
                          Error **errp)
 {
-    for (; here && there; here = here->next, there = there->next) {
-        FtDeviceId *a = here->value, *b = there->value;
-        int order = strcmp(a->path, b->path);
+    int order = 0;
 
+    for (; here && there; here = here->next, there = there->next) {
+        order = strcmp(here->value->path, there->value->path);
         if (order) {
             break;
         }
-        if (!g_str_equal(a->type, b->type) || a->version != b->version) {
-            error_setg(errp, "the device at %s differs: %s version %d on the "
-                       "secondary, %.200s version %d on the primary",
-                       a->path, a->type, a->version, b->type, b->version);
+        if (!same_device(here->value, there->value, errp)) {
             return false;
         }
     }
-    if (here && (!there || strcmp(here->value->path,
-                                  there->value->path) < 0)) {
+    if (here && (!there || order < 0)) {
         error_setg(errp, "the devices differ: the secondary has a %s at %s, "
                    "which the primary does not have",
                    here->value->type, here->value->path);

@@ -157,6 +157,16 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
     return true;
 }
 
+/* What -incoming sees for -ft-listen; told apart by its address */
+static const char incoming_for_listen[] = "defer";
+
+void ft_incoming_check(const char *arg)
+{
+    if (arg != incoming_for_listen) {
+        ft_opts.incoming_given = true;
+    }
+}
+
 const char *ft_option_parse(const char *option, const char *arg)
 {
     bool listen = g_str_equal(option, "ft-listen");
@@ -182,5 +192,5 @@ const char *ft_option_parse(const char *option, const char *arg)
     ft_opts.listen = listen;
     qemu_opts_del(opts);
     ft_start_at_machine_done();
-    return "defer";
+    return incoming_for_listen;
 }

@@ -10,6 +10,7 @@
 
 typedef struct FtOptions {
     bool given;                 /* one of the two options was used */
+    bool incoming_given;        /* so was -incoming */
     bool listen;
     InetSocketAddress *addr;
     char *address;              /* as the user wrote it */

@@ -8,8 +8,9 @@
  * Earlier, when output waits and no epoch is in flight, at the first of
  *  - all vCPUs asleep: the guest has said all it has to say for now, and
  *    the cut needs no pause;
- *  - no further output for the time "quiet": the rest of a burst would
- *    have come by now;
+ *  - no further output for the time "quiet", or for three times the gap
+ *    that packets of a burst have had lately, whichever is longer: the rest
+ *    of the burst would have come by now;
  *  - the first output has waited for the time "output-delay".
  * Cutting at once instead gives one packet per epoch under concurrency and
  * loses to upstream COLO; waiting for sleep alone makes a busy guest wait
@@ -44,6 +45,13 @@ static struct {
     QEMUTimer *interval, *output, *dirty;
     EventNotifier idle;
     int64_t first_output, last_output;
+    /*
+     * Average time between packets that follow each other without the guest
+     * having slept in between, in ns; what is too slow to be collected
+     * within output-delay is no burst and does not count
+     */
+    int64_t gap;
+    bool slept;
 } pacer;
 
 static int64_t now_ns(void)
@@ -59,7 +67,8 @@ static bool may_cut(void)
 static void arm_output(void)
 {
     int64_t cap = pacer.first_output + ft_opts.output_delay_us * 1000LL;
-    int64_t quiet = pacer.last_output + ft_opts.quiet_us * 1000LL;
+    int64_t quiet = pacer.last_output + MAX(ft_opts.quiet_us * 1000LL,
+                                            3 * pacer.gap);
 
     timer_mod(pacer.output, MIN(cap, quiet));
 }
@@ -67,6 +76,7 @@ static void arm_output(void)
 /* In a vCPU's thread, BQL held: the last one falls asleep */
 static void vcpus_idle(void)
 {
+    pacer.slept = true;
     if (may_cut() && ft_gate_waiting()) {
         event_notifier_set(&pacer.idle);
     }
@@ -124,6 +134,7 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
     pacer.cut = cut;
     pacer.on = true;
     pacer.inflight = pacer.overdue = false;
+    pacer.first_output = 0;
     event_notifier_set_handler(&pacer.idle, idle_event);
     ft_vcpus_set_idle_cb(vcpus_idle);
     timer_mod(pacer.dirty, now_ns() + DIRTY_POLL_MS * 1000000LL);
@@ -144,8 +155,12 @@ void ft_pacer_stop(void)
 
 void ft_pacer_output(void)
 {
-    int64_t now = now_ns();
+    int64_t now = now_ns(), gap = now - pacer.last_output;
 
+    if (!pacer.slept && gap < ft_opts.output_delay_us * 1000LL / 3) {
+        pacer.gap += (gap - pacer.gap) / 8;
+    }
+    pacer.slept = false;
     if (!pacer.first_output) {
         pacer.first_output = now;
     }

@@ -84,6 +84,7 @@ typedef struct FtSession {
 
     /* Atomic */
     uint64_t committed;
+    char *changed;              /* this machine is another one now: why */
 } FtSession;
 
 static QIONetListener *listener;
@@ -155,11 +156,20 @@ static void progress(void *opaque)
     ft_channel_beat(s->ch);
 }
 
+/* This copy is of no use; the primary is told and goes on without it */
+static void say_failed(FtSession *s, const char *why)
+{
+    GByteArray *failed = g_byte_array_new();
+
+    ft_wire_put_text(failed, FT_REC_FAILED, why);
+    send_record(s, failed);
+    verdict(s, FT_VERDICT_UNUSABLE, why);
+}
+
 /* With self-check the ack has to wait for the comparison */
 static void commit_checked(FtSession *s)
 {
     FtIntake *in = &s->intake;
-    GByteArray *failed;
 
     ft_intake_apply(in, progress, s);
     if (ft_intake_verify(in, progress, s)) {
@@ -169,12 +179,8 @@ static void commit_checked(FtSession *s)
         return;
     }
     qatomic_inc(&ft_counters.checks_failed);
-    failed = g_byte_array_new();
-    ft_wire_put_text(failed, FT_REC_FAILED,
-                     "self-check: the secondary's copy differs");
-    send_record(s, failed);
-    verdict(s, FT_VERDICT_UNUSABLE, "self-check: this copy of the guest "
-            "differs from the primary's");
+    say_failed(s, "self-check: the secondary's copy of the guest differs from "
+               "the primary's");
 }
 
 static void commit(FtSession *s)
@@ -281,6 +287,11 @@ static void *receiver(void *opaque)
         int ret = ft_channel_read(s->ch, &rec, &err);
 
         note_stall(s);
+        if (qatomic_read(&s->changed)) {
+            say_failed(s, s->changed);
+            error_free(err);
+            break;
+        }
         if (ret > 0) {
             take_record(s, &rec);
             ft_channel_beat(s->ch);
@@ -315,6 +326,7 @@ static void free_session(FtSession *s)
     ft_intake_destroy(&s->intake);
     ft_ram_destroy(&s->ram);
     g_free(s->message);
+    g_free(s->changed);
     g_free(s);
 }
 
@@ -590,6 +602,14 @@ bool ft_secondary_start(Error **errp)
     ft_state_set_peer(ft_opts.address);
     wait_for_primary("waiting for a primary");
     return true;
+}
+
+void ft_secondary_changed(const char *what)
+{
+    if (session && !session->changed) {
+        qatomic_set(&session->changed,
+                    g_strdup_printf("%s on the secondary", what));
+    }
 }
 
 FtSecondaryCounters ft_secondary_counters(void)

@@ -14,6 +14,9 @@
  */
 bool ft_secondary_start(Error **errp);
 
+/** ft_secondary_changed: a device came or went; the copy fits no more */
+void ft_secondary_changed(const char *what);
+
 /* For query-ft; main loop */
 typedef struct FtSecondaryCounters {
     uint64_t epoch, bytes_sent, bytes_received;

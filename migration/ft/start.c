@@ -25,7 +25,7 @@
 #include "system/runstate-action.h"
 #include "system/system.h"
 #include "compat.h"
-#include "migration/migration.h"
+#include "monitor/monitor-internal.h"
 #include "fault.h"
 #include "gate.h"
 #include "machine.h"
@@ -40,6 +40,12 @@ static bool discard_disabled;
 
 static bool prepare(Error **errp)
 {
+    if (ft_opts.incoming_given && runstate_check(RUN_STATE_INMIGRATE)) {
+        error_setg(errp, "cannot be combined with -incoming; %s",
+                   ft_opts.listen ? "remove -incoming" :
+                   "use ft-start once the migration has ended");
+        return false;
+    }
     if (!ft_machine_can_protect(errp)) {
         return false;
     }
@@ -52,16 +58,12 @@ static bool prepare(Error **errp)
         }
         discard_disabled = true;
     }
+    ft_hotplug_watch();
     return true;
 }
 
 static bool prepare_primary(Error **errp)
 {
-    if (runstate_check(RUN_STATE_INMIGRATE)) {
-        error_setg(errp, "cannot be combined with -incoming; use ft-start "
-                   "once the migration has ended");
-        return false;
-    }
     if (!prepare(errp)) {
         return false;
     }
@@ -71,7 +73,6 @@ static bool prepare_primary(Error **errp)
     }
     ft_gate_net_attach();
     ft_gate_console_attach();
-    ft_hotplug_watch();
     ft_reset_watch();
     return true;
 }
@@ -112,11 +113,9 @@ static void begin(void *opaque)
         ft_primary_start();
         return;
     }
-    if (migration_incoming_get_current()->state != MIGRATION_STATUS_NONE) {
-        error_report("-ft-listen cannot be combined with -incoming; remove "
-                     "-incoming");
-        exit(EXIT_FAILURE);
-    }
+    qmp_disable_command(&qmp_commands, "migrate-incoming",
+                        "this QEMU waits for a fault tolerant guest "
+                        "(-ft-listen)");
     if (!ft_secondary_start(&err)) {
         error_report_err(err);
         exit(EXIT_FAILURE);

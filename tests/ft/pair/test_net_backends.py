@@ -6,7 +6,6 @@ import os
 from ftlib import netns, pump, wait
 from ftlib.capture import Capture, ping
 from ftlib.case import assert_equal, cases, require_netdev
-from ftlib.client import Counter
 from ftlib.guest import REDIS_PORT
 from ftlib.pair import tap_netdev
 

@@ -55,6 +55,10 @@ WRONG = {
         wire.HELLO, wire.with_version(hello, 2, 0)),
     "magic": lambda hello: wire.record(wire.HELLO, b"QEMU-XX1" + hello[8:]),
     "json": lambda hello: wire.record(wire.HELLO, hello[:-1] + b"{"),
+    "qemu-version": lambda hello: wire.record(
+        wire.HELLO, hello.replace(b'"qemu": "', b'"qemu": "9')),
+    "no-devices": lambda hello: wire.record(
+        wire.HELLO, hello.replace(b'"devices"', b'"gadgets"')),
     "check": lambda hello: wire.record(wire.HELLO, hello)[:-1] + b" ",
     "order": lambda hello: wire.record(9, bytes(8)),
     "unknown-type": lambda hello: wire.record(77, b""),
