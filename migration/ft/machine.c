@@ -175,9 +175,9 @@ static bool same_device(FtDeviceId *a, FtDeviceId *b, Error **errp)
         return false;
     }
     if (!g_str_equal(a->address, b->address)) {
-        error_setg(errp, "the %s at %s sits at %s on the secondary, at %.200s "
-                   "on the primary; give both the same addr=",
-                   a->type, a->path, a->address, b->address);
+        error_setg(errp, "the slot of %s (%s) differs: %s on the secondary, "
+                   "%.200s on the primary; give both the same addr=",
+                   a->path, a->type, a->address, b->address);
         return false;
     }
     return true;

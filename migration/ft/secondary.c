@@ -48,6 +48,7 @@ typedef struct FtCaller {
     QLIST_ENTRY(FtCaller) next;
     FtChannel *ch;
     QEMUTimer *deadline;
+    bool refused;               /* only waiting for it to hang up */
 } FtCaller;
 
 typedef enum FtVerdict {
@@ -466,7 +467,8 @@ static void refuse(FtCaller *c, const char *why)
 
     ft_wire_put_text(rec, FT_REC_REFUSE, why);
     ft_channel_send(c->ch, rec->data, rec->len);
-    hang_up(c);
+    /* Closing now, with its beats unread, would take the REFUSE along */
+    c->refused = true;
 }
 
 static void refuse_err(FtCaller *c, Error *err)
@@ -529,8 +531,11 @@ static void caller_readable(void *opaque)
     g_autofree char *json = NULL;
     Error *err = NULL;
     FtRecord rec;
-    int ret = ft_channel_read(c->ch, &rec, &err);
+    int ret;
 
+    do {
+        ret = ft_channel_read(c->ch, &rec, &err);
+    } while (ret > 0 && c->refused);
     if (ret == 0) {
         return;
     }
