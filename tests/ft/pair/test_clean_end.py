@@ -4,7 +4,7 @@
 import signal
 
 from ftlib import wait
-from ftlib.case import assert_equal
+from ftlib.case import assert_equal, cases
 
 
 def both_end(t, pair):
@@ -64,18 +64,21 @@ def test_quit(t):
     both_end(t, pair)
 
 
-def test_no_shutdown(t):
-    """-no-shutdown: switched off, QEMU stays until SIGTERM; no takeover."""
+@cases("sigterm", "sigkill")
+def test_no_shutdown(t, end):
+    """-no-shutdown: switched off, QEMU stays; its end is no takeover."""
     pair = t.pair(extra=("-no-shutdown",)).start()
     pair.primary.console.send("poweroff")
     pair.primary.qmp.wait_event("STOP")
     assert_equal(pair.primary.command("query-status")["status"], "shutdown",
                  "run state")
+    pair.wait_epochs(3)
     t.check()
-    pair.primary.kill(signal.SIGTERM)
-    assert_equal(pair.primary.wait_exit(), 0, "the primary's exit code")
-    if pair.secondary.alive():
-        pair.secondary.kill(signal.SIGTERM)
+    if end == "sigterm":
+        pair.primary.kill(signal.SIGTERM)
+        assert_equal(pair.primary.wait_exit(), 0, "the primary's exit code")
+    else:
+        pair.primary.kill()
     assert_equal(pair.secondary.wait_exit(), 0, "the secondary's exit code")
     t.check()
 

@@ -168,10 +168,8 @@ def test_on_waiting_secondary(t, what):
         extra = (*RNG_OPTION[:1], RNG_OPTION[1] + ",addr=7")
     secondary.command("device_add", dict(RNG, addr="8"))
     primary = pair.start_primary(extra=extra)
-    event = primary.qmp.wait_event(
-        "FT_STATE_CHANGED", lambda d: d["state"] == "unprotected" and
-        "differ" in d.get("reason", ""), timeout=10)
-    t.say(names(event.data["reason"], "rng0"))
+    t.say(names(pair.wait_reason("differ"), "rng0"))
+    assert_equal(pair.query()["state"], "unprotected", "state")
     assert_equal(primary.command("query-status")["status"], "running",
                  "run state")
 

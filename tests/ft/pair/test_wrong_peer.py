@@ -27,13 +27,11 @@ def test_other(t, difference):
     pair = t.pair()
     pair.start_secondary(machine_args=OTHER_MACHINES[difference])
     primary = pair.start_primary()
-    primary.qmp.wait_event("FT_STATE_CHANGED",
-                           lambda d: d["state"] == "unprotected" and
-                           d.get("reason"))
-    reason = pair.reason()
+    reason = pair.wait_reason("differ")
     t.say(reason)
-    if not reason or "\n" in reason:
+    if "\n" in reason:
         raise AssertionError(f"the reason is not one sentence: {reason!r}")
+    assert_equal(pair.query()["state"], "unprotected", "state")
     assert_equal(primary.command("query-status")["status"], "running",
                  "run state")
     pair.secondary.kill()

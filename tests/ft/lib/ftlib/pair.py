@@ -2,6 +2,7 @@
 """A primary and a secondary with the same machine, and a network."""
 
 import os
+import re
 import signal
 import time
 
@@ -214,6 +215,13 @@ class Pair:
             return self.query(qemu).get("reason", "")
         except (Gone, QmpError):
             return ""
+
+    def wait_reason(self, pattern, qemu=None, timeout=30):
+        """Until the reason matches; asked for, because an event may have
+        come before the monitor was there to pass it on."""
+        return wait.until(f"no reason like {pattern!r}",
+                          lambda: re.search(pattern, self.reason(qemu)) and
+                          self.reason(qemu), timeout, 0.05)
 
     def file(self, name):
         return os.path.join(self.folder, name)
