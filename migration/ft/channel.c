@@ -73,7 +73,7 @@ struct FtChannel {
     size_t rx_start, rx_end;
 
     /* Atomic */
-    int64_t last_rx, last_tx;
+    int64_t last_rx, last_tx, tx_gap;
     uint64_t bytes_sent, bytes_received;
     bool failed, leaving;
 };
@@ -116,7 +116,10 @@ static ssize_t write_some(FtChannel *ch, const uint8_t *data, size_t len)
         done += n;
     }
     if (done) {
-        qatomic_set_i64(&ch->last_tx, get_clock());
+        int64_t now = get_clock();
+
+        qatomic_set_i64(&ch->tx_gap, MAX(ch->tx_gap, now - ch->last_tx));
+        qatomic_set_i64(&ch->last_tx, now);
         qatomic_set_u64(&ch->bytes_sent, ch->bytes_sent + done);
     }
     return done;
@@ -367,6 +370,17 @@ int64_t ft_channel_last_rx(FtChannel *ch)
 int64_t ft_channel_last_tx(FtChannel *ch)
 {
     return qatomic_read_i64(&ch->last_tx);
+}
+
+int64_t ft_channel_tx_gap(FtChannel *ch)
+{
+    return MAX(qatomic_read_i64(&ch->tx_gap),
+               get_clock() - ft_channel_last_tx(ch));
+}
+
+void ft_channel_reset_tx_gap(FtChannel *ch)
+{
+    qatomic_set_i64(&ch->tx_gap, 0);
 }
 
 uint64_t ft_channel_bytes_sent(FtChannel *ch)

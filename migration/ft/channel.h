@@ -99,6 +99,14 @@ void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque);
 /* Nanoseconds of get_clock(): last byte read; last byte written */
 int64_t ft_channel_last_rx(FtChannel *ch);
 int64_t ft_channel_last_tx(FtChannel *ch);
+/**
+ * ft_channel_tx_gap: longest time without a byte written, since the reset
+ *
+ * What the peer has seen as silence, also when it is over by now.
+ */
+int64_t ft_channel_tx_gap(FtChannel *ch);
+void ft_channel_reset_tx_gap(FtChannel *ch);
+
 uint64_t ft_channel_bytes_sent(FtChannel *ch);
 uint64_t ft_channel_bytes_received(FtChannel *ch);
 

@@ -70,9 +70,9 @@ typedef struct FtSession {
     /* The thread's */
     uint32_t peer_age_ms;
     /*
-     * This process stood still for longer than the time-out, so that the
-     * primary may have given it up.  Over once the primary begins an epoch
-     * after an ack sent since: it still counts on us.
+     * This process sent nothing for about the time-out, so that the primary
+     * may have given it up.  Over once the primary begins an epoch after an
+     * ack sent since: it still counts on us.
      */
     bool stalled, acked_since;
 
@@ -133,11 +133,18 @@ static void send_record(FtSession *s, GByteArray *rec)
     g_byte_array_free(rec, true);
 }
 
+/*
+ * One beat less than the time-out, since the primary's clock for it runs on
+ * until our next byte has arrived.  Looks back: a beat sent from within a
+ * long apply ends the silence, not what the primary has made of it.
+ */
 static void note_stall(FtSession *s)
 {
-    if (get_clock() - ft_channel_last_tx(s->ch) > s->timeout_ns) {
+    if (ft_channel_tx_gap(s->ch) >
+        s->timeout_ns - s->timeout_ns / FT_BEATS_PER_TIMEOUT) {
         s->stalled = true;
         s->acked_since = false;
+        ft_channel_reset_tx_gap(s->ch);
     }
 }
 
