@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ET
 
 from ftlib import guest, netns, wait
@@ -145,10 +146,14 @@ class Domain(Qemu):
         super().__init__(name, [], folder, tap=tap)
         self.domain = domain
         self.handle = None          # pidfd of QEMU
+        self.home = None            # where libvirt keeps all its files
 
     def start(self):
-        home = self.folder / f"{self.name}.libvirt"
-        (home / "etc").mkdir(parents=True)
+        # Not below self.folder: libvirt's sockets are below this one, and
+        # the kernel takes no path of more than 107 bytes for a socket.
+        # The runner deletes it.
+        home = self.home = pathlib.Path(tempfile.mkdtemp(prefix="ft-"))
+        (home / "etc").mkdir()
         (home / "etc" / "qemu.conf").write_text(SETTINGS)
         write_accounts(home)
         monitor, serial = (str(home / n) for n in ("qmp", "serial"))
@@ -226,7 +231,7 @@ class Domain(Qemu):
 
     def qemu_log(self):
         """What QEMU said; libvirt keeps it in a file of its own."""
-        found = self.folder.glob(f"{self.name}.libvirt/log/qemu/*.log")
+        found = self.home.glob("log/qemu/*.log")
         return "".join(p.read_text(errors="replace") for p in found)
 
     def end(self):

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -239,7 +240,11 @@ def main():
         except guest.Missing as why:
             sys.exit(f"tests/ft/run: {why}")
     report = Report(args.v)
-    with ThreadPoolExecutor(max(1, args.j)) as pool:
+    with (tempfile.TemporaryDirectory(prefix="ft-") as scratch,
+          ThreadPoolExecutor(max(1, args.j)) as pool):
+        # Whatever becomes of a test, its temporary files go with this run.
+        os.environ["TMPDIR"] = scratch
+
         def one(job):
             report.add(job, job.run())
         list(pool.map(one, jobs))
