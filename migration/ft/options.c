@@ -17,6 +17,7 @@
 #include "qemu/sockets.h"
 #include "qapi/error.h"
 #include "ft.h"
+#include "keeper.h"
 #include "options.h"
 #include "start.h"
 
@@ -191,6 +192,8 @@ const char *ft_option_parse(const char *option, const char *arg)
     ft_opts.given = true;
     ft_opts.listen = listen;
     qemu_opts_del(opts);
+    /* Here because a sandbox, set up later, would not allow it */
+    ft_keeper_start();
     ft_start_at_machine_done();
     return incoming_for_listen;
 }

@@ -28,6 +28,7 @@
 #include "monitor/monitor-internal.h"
 #include "fault.h"
 #include "gate.h"
+#include "keeper.h"
 #include "machine.h"
 #include "options.h"
 #include "primary.h"
@@ -67,6 +68,7 @@ static bool prepare_primary(Error **errp)
     if (!prepare(errp)) {
         return false;
     }
+    ft_keeper_start();
     error_setg(&blocker, "fault tolerance is on; use ft-stop first");
     if (migrate_add_blocker_internal(&blocker, errp) < 0) {
         return false;

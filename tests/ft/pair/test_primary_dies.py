@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The primary is SIGKILLed; the secondary goes on and no client notices."""
 
+import os
+import signal
+
 from ftlib.case import assert_equal, cases, require_netdev
 from ftlib.client import Times, Writes
 from ftlib.redis import Redis
@@ -32,6 +35,26 @@ def test_counting(t, machine):
     t.counter().wait_more(50)
     event = die_and_survive(t, pair)
     assert_equal(event.data["cause"], "connection-lost", "cause")
+
+
+@cases(True, False)
+def test_large_memory(t, keeper):
+    """Freeing the memory of a dead process delays no takeover; without its
+    keeper it may, and that is all."""
+    pair = t.pair(memory=1280, keys="timeout=5000").start()
+    pair.fill_memory(900)
+    t.counter().wait_more(50)
+    pair.wait_epochs(5)
+    found = pair.keepers()
+    assert_equal(len(found), 1, "number of keepers")
+    if not keeper:
+        os.kill(found[0], signal.SIGKILL)
+    event = t.survive(pair, pair.kill_primary())
+    assert_equal(event.data["cause"], "connection-lost", "cause")
+    detect = pair.query(pair.secondary)["takeover"]["detect-us"]
+    t.say(f"noticed after {detect} us")
+    if keeper and detect > 100000:
+        raise AssertionError(f"the death was noticed after {detect} us")
 
 
 def test_idle(t):

@@ -2,6 +2,7 @@
 """A primary and a secondary with the same machine, and a network."""
 
 import os
+import pathlib
 import re
 import signal
 import time
@@ -171,6 +172,20 @@ class Pair:
         moment = time.monotonic()
         self.primary.kill(signal.SIGKILL)
         return moment
+
+    def fill_memory(self, mib):
+        """Touch memory that the kernel has to free when the primary dies."""
+        console = self.primary.console
+        since = console.mark()
+        console.send("run mount -o remount,size=95% /tmp; dd if=/dev/zero "
+                     f"of=/tmp/fill bs=1M count={mib}; echo memory is filled")
+        console.wait_for("^memory is filled", since=since, timeout=120)
+
+    def keepers(self):
+        """Processes that share the primary's memory (keeper.c)."""
+        pid = self.primary.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        return [int(word) for word in children.read_text().split()]
 
     def wait_takeover(self, timeout=30):
         """The secondary is the VM now; returns the FT_FAILOVER event."""
