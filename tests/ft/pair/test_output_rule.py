@@ -8,6 +8,7 @@ Its time-out is so long here that the primary does not give it up.
 from ftlib import wait
 from ftlib.capture import Capture, ping
 from ftlib.case import assert_equal, cases
+from ftlib.console import lost_at_seam
 
 KEYS = "self-check=1,timeout=60000"
 NO_SERVER = "ft.mode=none"
@@ -142,7 +143,8 @@ def test_port(t, kind):
 
 @cases(*PORTS)
 def test_port_killed(t, kind):
-    """Across a takeover what both sides wrote is whole, in order, once."""
+    """Across a takeover what both sides wrote is in order, once, and whole
+    but for what the primary had no time to let go."""
     pair, path = pair_with_port(t, kind, parameters=NO_SERVER)
     port = pair.primary.ports["port"]
     pair.primary.console.send(counting(MANY, path))
@@ -157,8 +159,9 @@ def test_port_killed(t, kind):
 
     wait.until("the guest never came to its last line",
                lambda: f"line {MANY}\n" in whole())
-    t.say(f"{port.text().count('line')} lines from the primary")
-    assert_equal(whole(), lines(MANY), "what both wrote")
+    lost = lost_at_seam(lines(MANY), port.text(), rest.text())
+    t.say(f"{port.text().count('line')} lines from the primary, {lost} "
+          "characters lost")
     pair.check_self(pair.secondary)
 
 

@@ -11,6 +11,24 @@ TROUBLE = re.compile(r"Kernel panic|Oops|BUG:|soft lockup|hung_task|"
                      r"rcu.*(stall|detected)|Call Trace")
 
 
+def lost_at_seam(whole, before, after):
+    """How much of `whole` is missing where one QEMU's output ends and the
+    other's begins: what was committed, but not let go yet, when the first
+    one died.  Everything else has to be there, once.
+    """
+    if not whole.startswith(before):
+        raise AssertionError(f"the first part is wrong: {before[-200:]!r}")
+    if not whole.endswith(after):
+        raise AssertionError(f"the second part is wrong: {after[:200]!r}")
+    lost = len(whole) - len(before) - len(after)
+    if lost < 0:
+        raise AssertionError(f"repeated: {after[:-lost]!r}")
+    if lost > len(whole) // 2:
+        raise AssertionError(f"{lost} of {len(whole)} characters are lost, "
+                             "more than an epoch's")
+    return lost
+
+
 class Console:
     def __init__(self, sock, log_path):
         self.sock = sock
