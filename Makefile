@@ -28,6 +28,10 @@ demo: deps all ## a protected VM that survives the death of its host, to watch
 check: deps all ## all our tests; the last line counts them
 	@tests/ft/run $(ARGS)
 
+check-full: deps all ## all our tests, the long ones too, and kill-database
+	@tests/ft/run --full $(ARGS)
+	@tests/ft/kill-database
+
 check-upstream: all ## QEMU's own tests of what we touch
 	@scripts/deps upstream
 	@scripts/check-upstream $(ARGS)
@@ -60,7 +64,7 @@ help: ## this list
 	@echo 'Targets (BUILD=$(BUILD), PREFIX=$(PREFIX), ARGS=... for the test programs):'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
-.PHONY: all deps demo check check-upstream check-fresh bench kill-loop \
+.PHONY: all deps demo check check-full check-upstream check-fresh bench kill-loop \
 	install clean distclean help
 # Targets share the build tree, and ninja runs the jobs.
 .NOTPARALLEL:

@@ -28,6 +28,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include "qemu/atomic.h"
+#include "qemu/event_notifier.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
@@ -50,6 +51,7 @@ typedef struct Item {
 struct FtChannel {
     QIOChannel *ioc;
     int fd;                     /* of the socket below, to poll */
+    EventNotifier wake;         /* ends ft_channel_poll() */
     int64_t beat_ns;            /* longest time between two beats */
 
     /* Under @lock */
@@ -75,6 +77,7 @@ struct FtChannel {
     /* Atomic */
     int64_t last_rx, last_tx, tx_gap;
     uint64_t bytes_sent, bytes_received;
+    uint64_t queued;            /* bytes in @items */
     bool failed, leaving;
 };
 
@@ -84,6 +87,7 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
 
     ch->ioc = QIO_CHANNEL(object_ref(OBJECT(sioc)));
     ch->fd = sioc->fd;
+    event_notifier_init(&ch->wake, false);
     qio_channel_set_blocking(ch->ioc, false, NULL);
     qio_channel_set_delay(ch->ioc, false);
     ch->beat_ns = timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
@@ -165,6 +169,7 @@ bool ft_channel_write(FtChannel *ch, const void *data, size_t len)
 static void write_queued(FtChannel *ch, GByteArray *data)
 {
     write_all(ch, data->data, data->len);
+    qatomic_sub(&ch->queued, data->len);
     g_byte_array_free(data, true);
 }
 
@@ -220,6 +225,7 @@ static void drop_items_locked(FtChannel *ch)
 
     while ((item = g_queue_pop_head(&ch->items))) {
         if (item->data) {
+            qatomic_sub(&ch->queued, item->data->len);
             g_byte_array_free(item->data, true);
         }
         g_free(item);
@@ -265,6 +271,7 @@ void ft_channel_close(FtChannel *ch)
     drop_items_locked(ch);
     object_unref(OBJECT(ch->ioc));
     g_byte_array_free(ch->beat, true);
+    event_notifier_cleanup(&ch->wake);
     qemu_cond_destroy(&ch->cond);
     qemu_cond_destroy(&ch->idle);
     qemu_mutex_destroy(&ch->lock);
@@ -274,6 +281,9 @@ void ft_channel_close(FtChannel *ch)
 
 static void enqueue_locked(FtChannel *ch, Item item)
 {
+    if (item.data) {
+        qatomic_add(&ch->queued, item.data->len);
+    }
     g_queue_push_tail(&ch->items, g_memdup2(&item, sizeof(item)));
     qemu_cond_signal(&ch->cond);
 }
@@ -351,9 +361,23 @@ int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
 
 void ft_channel_poll(FtChannel *ch, uint32_t ms)
 {
-    struct pollfd pfd = { .fd = ch->fd, .events = POLLIN };
+    struct pollfd pfd[] = {
+        { .fd = ch->fd, .events = POLLIN },
+        { .fd = event_notifier_get_fd(&ch->wake), .events = POLLIN },
+    };
 
-    poll(&pfd, 1, ms);
+    poll(pfd, 2, ms);
+    event_notifier_test_and_clear(&ch->wake);
+}
+
+void ft_channel_wake(FtChannel *ch)
+{
+    event_notifier_set(&ch->wake);
+}
+
+uint64_t ft_channel_queued(FtChannel *ch)
+{
+    return qatomic_read_u64(&ch->queued);
 }
 
 void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque)

@@ -93,6 +93,12 @@ int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp);
 /** ft_channel_poll: wait for input, at most @ms; for a thread of its own */
 void ft_channel_poll(FtChannel *ch, uint32_t ms);
 
+/** ft_channel_wake: end the wait of ft_channel_poll(); any thread */
+void ft_channel_wake(FtChannel *ch);
+
+/** ft_channel_queued: bytes that ft_channel_send() has put off */
+uint64_t ft_channel_queued(FtChannel *ch);
+
 /** ft_channel_set_handler: call @cb in the main loop when input arrives */
 void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque);
 

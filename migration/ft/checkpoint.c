@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- *     first copy ---> cut, ship ---> ack: release output ---+
+ *     first copy: disks, then RAM ---> cut, ship ---> ack: release output ---+
  *                      ^                                    |
  *                      +------- pacer: time for a cut ------+
  *
@@ -18,6 +18,9 @@
 #include "qapi/error.h"
 #include "checkpoint.h"
 #include "cut.h"
+#include "disk-log.h"
+#include "disk-mirror.h"
+#include "disk-sync.h"
 #include "fault.h"
 #include "firstcopy.h"
 #include "gate.h"
@@ -49,7 +52,17 @@ uint64_t ft_checkpoint_committed(void)
 
 bool ft_checkpoint_remaining(uint64_t *bytes)
 {
-    *bytes = cp.copying ? qatomic_read_u64(&cp.first.remaining) : 0;
+    *bytes = 0;
+    if (ft_disk_sync_active()) {
+        for (uint32_t i = 0; i < ft_mirror_disks()->n; i++) {
+            *bytes += ft_disk_sync_remaining(i);
+        }
+        for (uint32_t i = 0; i < cp.ram->n; i++) {
+            *bytes += cp.ram->blocks[i].used;
+        }
+    } else if (cp.copying) {
+        *bytes = qatomic_read_u64(&cp.first.remaining);
+    }
     return cp.copying;
 }
 
@@ -83,6 +96,12 @@ static void take_cut(FtCutCause cause)
 {
     Error *err = NULL;
 
+    if (!ft_mirror_covers(&err)) {
+        ft_primary_lost(error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+
     switch (ft_cut_take(&cp.cut, &cp.epoch, cp.ram, check_due(), &err)) {
     case FT_CUT_SKIPPED:
         ft_counters.skipped++;
@@ -111,6 +130,35 @@ static void first_copy_finished(void)
     take_cut(FT_CAUSE_INTERVAL);
 }
 
+static void disks_copied(const char *error)
+{
+    Error *err = NULL;
+
+    if (error) {
+        ft_primary_lost(error);
+        return;
+    }
+    if (!ft_first_copy_start(&cp.first, cp.ram, cp.ch,
+                             ft_opts.dirty_limit / 4, first_copy_finished,
+                             &err)) {
+        ft_primary_lost(error_get_pretty(err));
+        error_free(err);
+    }
+}
+
+/* Only the first connection can know that the disks are the same */
+static FtDiskSync disk_sync_mode(void)
+{
+    static bool used;
+    FtDiskSync mode = ft_opts.disk_sync;
+
+    if (mode == FT_DISK_SYNC_NONE && used) {
+        mode = FT_DISK_SYNC_HASH;
+    }
+    used = true;
+    return mode;
+}
+
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
 {
     /* Checks are counted over the life of the process */
@@ -130,15 +178,11 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
-    if (!ft_first_copy_start(&cp.first, ram, ch, ft_opts.dirty_limit / 4,
-                             first_copy_finished, errp)) {
-        goto fail_harvest;
-    }
     cp.copying = true;
+    ft_mirror_start(ch, &cp.epoch.current);
+    ft_disk_sync_start(ch, disk_sync_mode(), disks_copied);
     return true;
 
-fail_harvest:
-    ft_harvest_stop();
 fail_ship:
     ft_ship_destroy(&cp.ship);
 fail_cut:
@@ -180,6 +224,9 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     if (rec->type == FT_REC_ACK) {
         return take_ack(ft_wire_get_u64(rec), errp);
     }
+    if (rec->type == FT_REC_DISKSAME) {
+        return ft_disk_sync_answer(rec, errp);
+    }
     error_setg(errp, "the peer sent %s out of order", ft_rec_name(rec->type));
     return false;
 }
@@ -189,9 +236,15 @@ static void checkpoint_quiesce(void)
     ft_pacer_stop();
 }
 
-static void checkpoint_stop(void)
+static void checkpoint_detach(void)
 {
     ft_pacer_stop();
+    ft_disk_sync_stop();
+    ft_mirror_stop();
+}
+
+static void checkpoint_stop(void)
+{
     ft_first_copy_stop(&cp.first);
     cp.copying = cp.acked = false;
     cp.epoch.committed = 0;
@@ -206,5 +259,6 @@ const FtMode ft_checkpoint_mode = {
     .record = checkpoint_record,
     .settled = checkpoint_settled,
     .quiesce = checkpoint_quiesce,
+    .detach = checkpoint_detach,
     .stop = checkpoint_stop,
 };

@@ -44,10 +44,20 @@
 #include "system/tcg.h"
 #include "cut.h"
 #include "device.h"
+#include "disk-log.h"
+#include "failout.h"
 #include "fault.h"
+#include "ft.h"
 #include "harvest.h"
 #include "hash.h"
 #include "vcpu.h"
+
+static bool active;             /* between drain_begin() and drain_end() */
+
+bool ft_cut_active(void)
+{
+    return active;
+}
 
 bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
                  Error **errp)
@@ -125,10 +135,12 @@ static void drain_begin(void)
 {
     set_queueing(false);
     bdrv_drain_all_begin();
+    active = true;
 }
 
 static void drain_end(void)
 {
+    active = false;
     bdrv_drain_all_end();
     set_queueing(true);
 }
@@ -199,7 +211,16 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
         return FT_CUT_SKIPPED;
     }
     drain_begin();
+    if (ft_failout_pending()) {
+        /* What a request that failed has done to a device goes nowhere */
+        drain_end();
+        if (paused) {
+            resume_all_vcpus();
+        }
+        return FT_CUT_SKIPPED;
+    }
     ft_fault(FT_FAULT_CUT_PAUSED);
+    ft_disk_log_cut();
     cut->epoch = ft_epoch_cut(epoch);
     cut->without_pause = !paused;
     cut->stop = lap(&t);

@@ -18,10 +18,13 @@ static const char *const names[] = {
     [FT_FAULT_SENT] = "sent",
     [FT_FAULT_ACK_RECEIVED] = "ack-received",
     [FT_FAULT_RELEASE_HALF] = "release-half",
+    [FT_FAULT_DISK_SYNC] = "disk-sync",
+    [FT_FAULT_DISK_WRITE] = "disk-write",
     [FT_FAULT_RECV_HALF] = "recv-half",
     [FT_FAULT_STAGED] = "staged",
     [FT_FAULT_ACKED] = "acked",
     [FT_FAULT_APPLY_HALF] = "apply-half",
+    [FT_FAULT_DISK_APPLIED] = "disk-applied",
 };
 QEMU_BUILD_BUG_ON(ARRAY_SIZE(names) != FT_FAULT__MAX);
 

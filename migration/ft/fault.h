@@ -20,11 +20,14 @@ typedef enum FtFaultPoint {
     FT_FAULT_SENT,              /* all of an epoch is written */
     FT_FAULT_ACK_RECEIVED,      /* the ack has come, nothing released */
     FT_FAULT_RELEASE_HALF,      /* one held packet is let go, more wait */
+    FT_FAULT_DISK_SYNC,         /* a part of a disk was copied */
+    FT_FAULT_DISK_WRITE,        /* a write is in the image and in the log */
     /* secondary */
     FT_FAULT_RECV_HALF,         /* an epoch has begun to arrive */
     FT_FAULT_STAGED,            /* an epoch is complete, not acknowledged */
     FT_FAULT_ACKED,             /* acknowledged, not applied */
     FT_FAULT_APPLY_HALF,        /* applied in part */
+    FT_FAULT_DISK_APPLIED,      /* one more write is in the image */
     FT_FAULT__MAX,
 } FtFaultPoint;
 

@@ -39,6 +39,13 @@ void ft_incoming_check(const char *arg);
 void ft_vcpu_idle(CPUState *cpu, bool idle);
 
 /**
+ * ft_cut_active: a cut has stopped the guest and drained its devices
+ *
+ * The run state stays at running meanwhile.  Main loop.
+ */
+bool ft_cut_active(void);
+
+/**
  * ft_chr_write: what a front end writes to @chr
  *
  * Holds the bytes until their epoch is committed when @chr is a console of

@@ -18,6 +18,7 @@
 #include "qemu/timer.h"
 #include "hw/qdev-core.h"
 #include "system/system.h"
+#include "disk-mirror.h"
 #include "gate.h"
 #include "primary.h"
 #include "secondary.h"
@@ -35,6 +36,8 @@ static void machine_changed(void *opaque)
         if (ft_primary.ch) {
             ft_primary_end(FT_END_MACHINE_CHANGED, change, true);
         }
+        /* A new connection finds the disks that there are then */
+        ft_mirror_detach();
         ft_gate_net_attach();
         ft_gate_console_attach();
     }

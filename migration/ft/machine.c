@@ -84,7 +84,8 @@ static FtRamBlockList *list_ram(const FtRam *ram)
     return list;
 }
 
-static FtMachine *describe(const FtRam *ram, uint64_t generation)
+static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
+                           uint64_t generation)
 {
     FtMachine *m = g_new0(FtMachine, 1);
 
@@ -97,13 +98,15 @@ static FtMachine *describe(const FtRam *ram, uint64_t generation)
     m->page_size = ram->page_size;
     m->ram = list_ram(ram);
     m->devices = list_devices();
+    m->disks = ft_disks_describe(disks);
     m->generation = generation;
     return m;
 }
 
-char *ft_machine_describe(const FtRam *ram, uint64_t generation)
+char *ft_machine_describe(const FtRam *ram, const FtDisks *disks,
+                          uint64_t generation)
 {
-    g_autoptr(FtMachine) m = describe(ram, generation);
+    g_autoptr(FtMachine) m = describe(ram, disks, generation);
     QObject *obj = NULL;
     Visitor *v = qobject_output_visitor_new(&obj);
     GString *json;
@@ -212,10 +215,11 @@ static bool same_devices(FtDeviceIdList *here, FtDeviceIdList *there,
     return true;
 }
 
-bool ft_machine_matches(const char *json, const FtRam *ram, uint64_t *used,
+bool ft_machine_matches(const char *json, const FtRam *ram,
+                        const FtDisks *disks, uint64_t *used,
                         uint64_t *generation, Error **errp)
 {
-    g_autoptr(FtMachine) here = describe(ram, 0);
+    g_autoptr(FtMachine) here = describe(ram, disks, 0);
     g_autoptr(FtMachine) there = NULL;
     QObject *obj = qobject_from_json(json, NULL);
     Visitor *v;
@@ -247,7 +251,8 @@ bool ft_machine_matches(const char *json, const FtRam *ram, uint64_t *used,
         !same_number("the page size", here->page_size, there->page_size,
                      errp) ||
         !same_devices(here->devices, there->devices, errp) ||
-        !same_ram(here->ram, there->ram, errp)) {
+        !same_ram(here->ram, there->ram, errp) ||
+        !ft_disks_match(here->disks, there->disks, errp)) {
         return false;
     }
     for (FtRamBlockList *l = there->ram; l; l = l->next) {

@@ -7,10 +7,12 @@
 #define MIGRATION_FT_MACHINE_H
 
 #include "qapi/qapi-types-ft.h"
+#include "disk.h"
 #include "ram.h"
 
 /** ft_machine_describe: this machine as JSON for the HELLO; BQL held */
-char *ft_machine_describe(const FtRam *ram, uint64_t generation);
+char *ft_machine_describe(const FtRam *ram, const FtDisks *disks,
+                          uint64_t generation);
 
 /**
  * ft_machine_matches: compare the peer's description with this machine
@@ -22,7 +24,8 @@ char *ft_machine_describe(const FtRam *ram, uint64_t generation);
  * lengths of all blocks, @used, are the peer's; the lengths are not yet
  * checked.  Main loop, BQL held.
  */
-bool ft_machine_matches(const char *json, const FtRam *ram, uint64_t *used,
+bool ft_machine_matches(const char *json, const FtRam *ram,
+                        const FtDisks *disks, uint64_t *used,
                         uint64_t *generation, Error **errp);
 
 /**

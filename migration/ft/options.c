@@ -16,6 +16,7 @@
 #include "qemu/config-file.h"
 #include "qemu/sockets.h"
 #include "qapi/error.h"
+#include "qapi/util.h"
 #include "ft.h"
 #include "keeper.h"
 #include "options.h"
@@ -27,6 +28,8 @@ FtOptions ft_opts = {
     .quiet_us = 300,
     .dirty_limit = 4096,
     .timeout_ms = 500,
+    .durability = FT_DURABILITY_DISK,
+    .disk_sync = FT_DISK_SYNC_HASH,
 };
 
 static const struct {
@@ -40,6 +43,16 @@ static const struct {
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
     { "timeout", &ft_opts.timeout_ms, 50, 60000 },
     { "self-check", &ft_opts.self_check, 0, 1000000 },
+    { "sync-rate", &ft_opts.sync_rate, 0, 1000000 },
+};
+
+static const struct {
+    const char *name;
+    const QEnumLookup *lookup;
+    int *value;
+} choices[] = {
+    { "durability", &FtDurability_lookup, (int *)&ft_opts.durability },
+    { "disk-sync", &FtDiskSync_lookup, (int *)&ft_opts.disk_sync },
 };
 
 static QemuOptsList ft_opts_list = {
@@ -83,6 +96,24 @@ static QemuOptsList ft_opts_list = {
             .name = "self-check",
             .type = QEMU_OPT_NUMBER,
             .help = "compare both copies every so many checkpoints, 0: never",
+            .def_value_str = "0",
+        }, {
+            .name = "durability",
+            .type = QEMU_OPT_STRING,
+            .help = "what the guest has flushed is safe on both hosts' disks "
+                    "(disk), or on the primary's and in the other's memory "
+                    "(memory)",
+            .def_value_str = "disk",
+        }, {
+            .name = "disk-sync",
+            .type = QEMU_OPT_STRING,
+            .help = "first copy of the disks: hash (what differs), full, or "
+                    "none (they are the same)",
+            .def_value_str = "hash",
+        }, {
+            .name = "sync-rate",
+            .type = QEMU_OPT_NUMBER,
+            .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
         },
         { /* end of list */ }
@@ -132,6 +163,29 @@ bool ft_options_set_peer(const char *peer, Error **errp)
     return true;
 }
 
+static bool apply_choices(QemuOpts *opts, Error **errp)
+{
+    for (int i = 0; i < ARRAY_SIZE(choices); i++) {
+        const char *text = qemu_opt_get(opts, choices[i].name);
+        int v = text ? qapi_enum_parse(choices[i].lookup, text, -1, NULL) :
+                       *choices[i].value;
+
+        if (v < 0) {
+            g_autoptr(GString) known = g_string_new("");
+
+            for (int k = 0; k < choices[i].lookup->size; k++) {
+                g_string_append_printf(known, "%s%s", k ? ", " : "",
+                                       choices[i].lookup->array[k]);
+            }
+            error_setg(errp, "%s=%s is not known; give one of %s",
+                       choices[i].name, text, known->str);
+            return false;
+        }
+        *choices[i].value = v;
+    }
+    return true;
+}
+
 static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
 {
     const char *address = qemu_opt_get(opts, "address");
@@ -155,7 +209,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
-    return true;
+    return apply_choices(opts, errp);
 }
 
 /* What -incoming sees for -ft-listen; told apart by its address */

@@ -6,6 +6,7 @@
 #ifndef MIGRATION_FT_OPTIONS_H
 #define MIGRATION_FT_OPTIONS_H
 
+#include "qapi/qapi-types-ft.h"
 #include "qapi/qapi-types-sockets.h"
 
 typedef struct FtOptions {
@@ -20,6 +21,9 @@ typedef struct FtOptions {
     uint32_t dirty_limit;       /* pages that make a cut come early */
     uint32_t timeout_ms;        /* a peer silent for so long is dead */
     uint32_t self_check;        /* compare every N-th epoch, 0: never */
+    uint32_t sync_rate;         /* of the disks' first copy, MiB/s, 0: all */
+    FtDurability durability;
+    FtDiskSync disk_sync;
 } FtOptions;
 
 /* Set once by ft_option_parse(), the address also by ft_options_set_peer() */

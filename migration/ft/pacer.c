@@ -17,7 +17,8 @@
  * for the cap each time (measured: docs/internals.rst).
  *
  * Earlier, too, when the guest has dirtied as many pages as "dirty-limit":
- * the pause grows with them.
+ * the pause grows with them; or written so much to its disks that the peer
+ * should not have to keep more.
  *
  * Timers of the real-time clock and event notifiers run at top level of the
  * main loop, which is where a cut may run.
@@ -27,6 +28,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "system/tcg.h"
+#include "disk-log.h"
 #include "gate.h"
 #include "harvest.h"
 #include "options.h"
@@ -118,6 +120,9 @@ static void dirty_event(void *opaque)
     if (may_cut() && ft_harvest_count(pacer.ram, ft_opts.dirty_limit) >=
         ft_opts.dirty_limit) {
         pacer.cut(FT_CAUSE_DIRTY);
+    }
+    if (may_cut() && ft_disk_log_too_long()) {
+        pacer.cut(FT_CAUSE_DISK);
     }
 }
 

@@ -14,6 +14,7 @@ typedef enum FtCutCause {
     FT_CAUSE_QUIET,
     FT_CAUSE_DELAY,
     FT_CAUSE_DIRTY,
+    FT_CAUSE_DISK,
     FT_CAUSE__MAX,
 } FtCutCause;
 

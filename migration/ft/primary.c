@@ -22,9 +22,12 @@
 #include "qapi/error.h"
 #include "io/channel-socket.h"
 #include "io/task.h"
+#include "system/cpus.h"
 #include "system/runstate.h"
 #include "arbiter.h"
 #include "checkpoint.h"
+#include "disk-mirror.h"
+#include "failout.h"
 #include "gate.h"
 #include "harvest.h"
 #include "loop.h"
@@ -73,6 +76,9 @@ static void disconnect(void)
     }
     p->past_sent += ft_channel_bytes_sent(p->ch);
     p->past_received += ft_channel_bytes_received(p->ch);
+    if (p->welcomed) {
+        p->mode->detach();
+    }
     ft_channel_close(p->ch);
     p->ch = NULL;
     if (p->welcomed) {
@@ -82,12 +88,46 @@ static void disconnect(void)
     ft_ram_destroy(&p->ram);
 }
 
+static void fence(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+
+    p->mode->quiesce();
+    ft_gate_close();
+    p->wanted = false;
+    vm_stop(RUN_STATE_INTERNAL_ERROR);
+    disconnect();
+    error_report("fault tolerance: %s; this copy of the guest is stopped",
+                 why);
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, why);
+}
+
+/* The peer has said that it will not go on: this side does, broken or not */
+static void take_back(void)
+{
+    FtPrimary *p = &ft_primary;
+
+    p->handed_over = false;
+    ft_failout_over();
+    if (p->was_running) {
+        vm_start();
+    }
+}
+
 void ft_primary_lost(const char *why)
 {
     FtPrimary *p = &ft_primary;
     bool had_copy = p->welcomed;
     Error *err = NULL;
 
+    if (p->handed_over) {
+        g_autofree char *text = g_strdup_printf(
+            "the guest was handed over to the peer, which has not answered "
+            "(%s)", why);
+
+        fence(text);
+        return;
+    }
     if (had_copy) {
         g_autoptr(GByteArray) bye = g_byte_array_new();
 
@@ -116,18 +156,44 @@ void ft_primary_lost(const char *why)
 /* Another copy of this guest runs: stop for good */
 static void fenced(uint64_t generation)
 {
-    FtPrimary *p = &ft_primary;
     g_autofree char *why = g_strdup_printf(
         "the peer has taken over as generation %" PRIu64, generation);
 
+    fence(why);
+}
+
+bool ft_primary_hand_over(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+    g_autoptr(GByteArray) rec = NULL;
+
+    if (!p->welcomed || p->handed_over ||
+        ft_status.state != FT_STATE_PROTECTED) {
+        return false;
+    }
+    warn_report("fault tolerance: %s; handing the guest over to the peer",
+                why);
     p->mode->quiesce();
+    p->handed_over = true;
+    p->was_running = runstate_is_running();
+    pause_all_vcpus();
     ft_gate_close();
-    p->wanted = false;
-    vm_stop(RUN_STATE_INTERNAL_ERROR);
-    disconnect();
-    error_report("fault tolerance: %s; this copy of the guest is stopped",
-                 why);
-    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, why);
+    rec = g_byte_array_new();
+    ft_wire_put_text(rec, FT_REC_HANDOVER, why);
+    ft_channel_send(p->ch, rec->data, rec->len);
+    /* Not sooner: it flushes a disk that may take its time to fail */
+    vm_stop(RUN_STATE_PAUSED);
+    return true;
+}
+
+/* The peer's disk is broken, so its copy is of no use until that is mended */
+static void peer_disk_bad(const char *why)
+{
+    ft_primary_lost(why);
+    if (ft_status.state == FT_STATE_UNPROTECTED) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
+    }
+    redial_in(FT_REDIAL_REFUSED_MS);
 }
 
 static void welcome(const FtRecord *rec)
@@ -175,7 +241,17 @@ static bool take_record(const FtRecord *rec)
     case FT_REC_FAILED:
         text = ft_wire_get_text(rec);
         ft_counters.checks_failed += g_str_has_prefix(text, "self-check");
+        if (p->handed_over) {
+            take_back();
+        }
         ft_primary_lost(text);
+        break;
+    case FT_REC_DISKBAD:
+        text = ft_wire_get_text(rec);
+        if (p->handed_over) {
+            take_back();
+        }
+        peer_disk_bad(text);
         break;
     case FT_REC_REFUSE:
         text = ft_wire_get_text(rec);
@@ -274,14 +350,15 @@ static void connected(QIOTask *task, gpointer opaque)
     if (!p->wanted || p->ch) {
         return;
     }
-    if (!ft_ram_init(&p->ram, &err)) {
+    if (!ft_mirror_attach(&err) || !ft_ram_init(&p->ram, &err)) {
         ft_primary_lost(error_get_pretty(err));
         error_free(err);
         return;
     }
     p->ch = ft_channel_new(sioc, ft_opts.timeout_ms);
     hello = g_byte_array_new();
-    json = ft_machine_describe(&p->ram, ft_status.generation);
+    json = ft_machine_describe(&p->ram, ft_mirror_disks(),
+                               ft_status.generation);
     ft_wire_put_hello(hello, json);
     ft_channel_send(p->ch, hello->data, hello->len);
     ft_channel_start_thread(p->ch);

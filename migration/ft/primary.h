@@ -34,6 +34,8 @@ typedef struct FtMode {
     void (*settled)(bool ending);
     /* No more cuts from now on; the connection is still there */
     void (*quiesce)(void);
+    /* The connection is about to go: leave it alone from now on */
+    void (*detach)(void);
     /* The connection and its thread are gone: free everything, once */
     void (*stop)(void);
 } FtMode;
@@ -44,6 +46,8 @@ typedef struct FtPrimary {
     const FtMode *mode;
     bool wanted;                /* dial whenever there is no connection */
     bool welcomed;              /* the mode runs */
+    bool handed_over;           /* HANDOVER was said; its answer decides */
+    bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
     FtRam ram;
     uint64_t past_sent, past_received;  /* bytes of earlier connections */
@@ -63,6 +67,16 @@ void ft_primary_start(void);
  * @again: dial again
  */
 void ft_primary_end(FtEndReason reason, const char *text, bool again);
+
+/**
+ * ft_primary_hand_over: stop here, let the peer go on from the last commit
+ *
+ * @why: one sentence: what is broken here
+ *
+ * False when there is no peer that could; then nothing has happened.  Top
+ * level of the main loop.
+ */
+bool ft_primary_hand_over(const char *why);
 
 /**
  * ft_primary_lost: the peer is gone or has misbehaved; go on unprotected

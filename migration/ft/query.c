@@ -11,7 +11,11 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "checkpoint.h"
+#include "disk-log.h"
+#include "disk-mirror.h"
+#include "disk-sync.h"
 #include "gate.h"
+#include "options.h"
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
@@ -50,6 +54,7 @@ static FtCuts *cuts(void)
     c->quiet = ft_counters.cuts[FT_CAUSE_QUIET];
     c->delay = ft_counters.cuts[FT_CAUSE_DELAY];
     c->dirty = ft_counters.cuts[FT_CAUSE_DIRTY];
+    c->disk = ft_counters.cuts[FT_CAUSE_DISK];
     c->skipped = ft_counters.skipped;
     c->without_pause = ft_counters.without_pause;
     return c;
@@ -67,6 +72,26 @@ static void fill_traffic(FtInfo *info)
     }
     info->epoch = ft_status.role == FT_ROLE_SECONDARY ? sec.epoch :
                   ft_checkpoint_committed();
+}
+
+static FtDiskInfoList *disks(void)
+{
+    const FtDisks *set = ft_status.role == FT_ROLE_SECONDARY ?
+                         ft_secondary_disks() : ft_mirror_disks();
+    FtDiskInfoList *list = NULL, **tail = &list;
+
+    for (uint32_t i = 0; set && i < set->n; i++) {
+        const FtDisk *d = &set->disk[i];
+        FtDiskInfo *info = g_new0(FtDiskInfo, 1);
+
+        info->name = g_strdup(d->name);
+        info->device = g_strdup(d->device);
+        info->size = d->size;
+        info->has_sync_remaining = ft_disk_sync_active();
+        info->sync_remaining = ft_disk_sync_remaining(i);
+        QAPI_LIST_APPEND(tail, info);
+    }
+    return list;
 }
 
 FtInfo *qmp_query_ft(Error **errp)
@@ -87,6 +112,10 @@ FtInfo *qmp_query_ft(Error **errp)
     info->epoch_bytes = distribution(&ft_counters.bytes);
     fill_traffic(info);
     info->has_sync_remaining = ft_checkpoint_remaining(&info->sync_remaining);
+    info->disks = disks();
+    info->disk_bytes = ft_disk_log_bytes();
+    info->journal_bytes = ft_secondary_counters().journal_bytes;
+    info->durability = ft_opts.durability;
     info->held_packets = gate.held;
     info->held_bytes = gate.held_bytes;
     info->released_packets = gate.released;
@@ -133,9 +162,19 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
                    i->held_bytes, i->released_packets);
     monitor_printf(mon, "cuts         %" PRIu64 ": %" PRIu64 " interval, %"
                    PRIu64 " idle, %" PRIu64 " quiet, %" PRIu64 " delay, %"
-                   PRIu64 " dirty; %" PRIu64 " skipped\n", i->cuts->total,
-                   i->cuts->interval, i->cuts->idle, i->cuts->quiet,
-                   i->cuts->delay, i->cuts->dirty, i->cuts->skipped);
+                   PRIu64 " dirty, %" PRIu64 " disk; %" PRIu64 " skipped\n",
+                   i->cuts->total, i->cuts->interval, i->cuts->idle,
+                   i->cuts->quiet, i->cuts->delay, i->cuts->dirty,
+                   i->cuts->disk, i->cuts->skipped);
+    for (FtDiskInfoList *l = i->disks; l; l = l->next) {
+        monitor_printf(mon, "disk         %s, %" PRIu64 " MiB", l->value->name,
+                       l->value->size >> 20);
+        if (l->value->has_sync_remaining) {
+            monitor_printf(mon, ", %" PRIu64 " MiB to go",
+                           l->value->sync_remaining >> 20);
+        }
+        monitor_printf(mon, "\n");
+    }
     if (i->self_check->passed || i->self_check->failed) {
         monitor_printf(mon, "self-check   %" PRIu64 " passed, %" PRIu64
                        " failed\n", i->self_check->passed,

@@ -5,7 +5,7 @@
  *
  * The one place that looks for things an epoch would miss: memory written
  * by somebody else (vhost, shared memory), output that passes no gate
- * (vhost, disks), state that is in no vmstate.  Each is refused by name
+ * (vhost), state that is in no vmstate.  Each is refused by name
  * before the guest runs, or by ft-start.
  */
 #include "qemu/osdep.h"
@@ -62,24 +62,13 @@ static bool netdevs_ok(Error **errp)
     return true;
 }
 
-/* Until disks are mirrored, a disk the guest can write has one copy only */
 static bool drives_ok(Error **errp)
 {
-    BlockBackend *blk = NULL;
+    g_autofree FtDisks *disks = g_new0(FtDisks, 1);
+    bool ok = ft_disks_find(disks, errp);
 
-    while ((blk = blk_all_next(blk))) {
-        if (blk_get_attached_dev(blk) && blk_is_available(blk) &&
-            blk_supports_write_perm(blk)) {
-            g_autofree char *dev = blk_get_attached_dev_id(blk);
-            const char *name = blk_name(blk);
-
-            error_setg(errp, "drive %s of device %s is writable, and fault "
-                       "tolerance does not mirror disks yet; use readonly=on "
-                       "or remove it", *name ? name : "(unnamed)", dev);
-            return false;
-        }
-    }
-    return true;
+    ft_disks_free(disks);
+    return ok;
 }
 
 static bool memory_ok(Error **errp)

@@ -3,12 +3,6 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Listening.  Connections are accepted in the main loop.  A connection is
- * nothing but a few bytes in a buffer until it has delivered a HELLO that
- * fits this machine; then, if no other primary is served, it becomes the
- * session.  Scanners, half-open connections and other protocols come no
- * further than that.
- *
  * The session.  A receiver thread owns the connection: it reads, validates
  * and stages epochs, acknowledges and applies them, sends beats, and judges
  * whether the primary lives.  It ends with a verdict, which the main loop
@@ -28,12 +22,13 @@
 #include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/cpu-common.h"
-#include "io/net-listener.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
 #include "arbiter.h"
 #include "channel.h"
 #include "checkpoint.h"
+#include "disk-intake.h"
+#include "door.h"
 #include "fault.h"
 #include "intake.h"
 #include "loop.h"
@@ -42,14 +37,6 @@
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
-
-/* A connection that has not said HELLO yet; main loop */
-typedef struct FtCaller {
-    QLIST_ENTRY(FtCaller) next;
-    FtChannel *ch;
-    QEMUTimer *deadline;
-    bool refused;               /* only waiting for it to hang up */
-} FtCaller;
 
 typedef enum FtVerdict {
     FT_VERDICT_NONE,
@@ -62,6 +49,7 @@ typedef enum FtVerdict {
 typedef struct FtSession {
     FtRam ram;
     FtIntake intake;
+    FtDiskIntake disks;
     FtChannel *ch;
     uint64_t generation;        /* the primary's */
     QemuThread thread;
@@ -88,9 +76,6 @@ typedef struct FtSession {
     char *changed;              /* this machine is another one now: why */
 } FtSession;
 
-static QIONetListener *listener;
-static QLIST_HEAD(, FtCaller) callers = QLIST_HEAD_INITIALIZER(callers);
-static unsigned int n_callers;
 static FtSession *session;
 static EventNotifier event;     /* first commit, or the thread's verdict */
 /*
@@ -174,33 +159,98 @@ static void say_failed(FtSession *s, const char *why)
     verdict(s, FT_VERDICT_UNUSABLE, why);
 }
 
-/* With self-check the ack has to wait for the comparison */
-static void commit_checked(FtSession *s)
+/* An image of ours is broken: so is this copy */
+static void say_disk_bad(FtSession *s, const char *why)
 {
-    FtIntake *in = &s->intake;
+    GByteArray *bad = g_byte_array_new();
 
-    ft_intake_apply(in, progress, s);
-    if (ft_intake_verify(in, progress, s)) {
+    ft_wire_put_text(bad, FT_REC_DISKBAD, why);
+    send_record(s, bad);
+    verdict(s, FT_VERDICT_UNUSABLE, why);
+}
+
+static void send_answers(FtSession *s)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+
+    ft_apply_answers(s->disks.apply, out);
+    if (out->len) {
+        ft_channel_write(s->ch, out->data, out->len);
+    }
+}
+
+/* False: a disk has failed, or takes so long that it might as well have */
+static bool await_disks(FtSession *s, FtApplyGoal goal, uint64_t value)
+{
+    int64_t end = get_clock() + FT_HUNG_FACTOR * s->timeout_ns;
+    uint64_t before = ft_apply_bytes(s->disks.apply);
+    g_autofree char *error = NULL;
+
+    while (!ft_apply_wait(s->disks.apply, goal, value,
+                          s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT)) {
+        uint64_t now = ft_apply_bytes(s->disks.apply);
+
+        send_answers(s);
+        ft_channel_beat(s->ch);
+        if (now != before) {
+            before = now;
+            end = get_clock() + FT_HUNG_FACTOR * s->timeout_ns;
+        } else if (get_clock() > end) {
+            say_disk_bad(s, "the disks of the secondary do not answer");
+            return false;
+        }
+    }
+    error = ft_apply_error(s->disks.apply);
+    if (error) {
+        say_disk_bad(s, error);
+    }
+    return !error;
+}
+
+/* What has to be true of the disks before an epoch is acknowledged */
+static bool settle_disks(FtSession *s, uint64_t flush)
+{
+    if (s->intake.commit.epoch == 1) {
+        return await_disks(s, FT_APPLY_IDLE, 0);
+    }
+    return (!s->intake.commit.durable || !flush ||
+            await_disks(s, FT_APPLY_FLUSHED, flush)) &&
+           await_disks(s, FT_APPLY_BELOW, FT_DISK_BACKLOG);
+}
+
+static bool verify(FtSession *s)
+{
+    if (ft_intake_verify(&s->intake, progress, s)) {
         qatomic_inc(&ft_counters.checks_passed);
-        acknowledge(s, in->committed);
-        ft_fault(FT_FAULT_ACKED);
-        return;
+        return true;
     }
     qatomic_inc(&ft_counters.checks_failed);
     say_failed(s, "self-check: the secondary's copy of the guest differs from "
                "the primary's");
+    return false;
 }
 
+/*
+ * RAM is applied after the acknowledgement, when nothing has to be waited
+ * for before it: the primary goes on meanwhile.
+ */
 static void commit(FtSession *s)
 {
     FtIntake *in = &s->intake;
+    uint64_t flush = ft_disk_intake_commit(&s->disks);
+    bool early = in->commit.hashed || in->commit.epoch == 1 ||
+                 (in->commit.durable && flush);
 
     ft_fault(FT_FAULT_STAGED);
-    if (in->commit.hashed) {
-        commit_checked(s);
-    } else {
-        acknowledge(s, in->epoch);
-        ft_fault(FT_FAULT_ACKED);
+    if (early) {
+        ft_intake_apply(in, progress, s);
+    }
+    if (!settle_disks(s, flush) || (in->commit.hashed && !verify(s))) {
+        return;
+    }
+    acknowledge(s, in->commit.epoch);
+    ft_fault(FT_FAULT_ACKED);
+    if (!early) {
         ft_intake_apply(in, progress, s);
     }
     qatomic_set_u64(&s->committed, in->committed);
@@ -220,9 +270,41 @@ static void take_end(FtSession *s, const FtRecord *rec)
         error_free(err);
         return;
     }
+    /* None of it will be undone: let the images be what the guest left */
+    if (s->end_reason != FT_END_GIVEN_UP) {
+        ft_disk_intake_end(&s->disks);
+        if (!await_disks(s, FT_APPLY_IDLE, 0)) {
+            g_byte_array_free(ended, true);
+            return;
+        }
+    }
     verdict(s, FT_VERDICT_ENDED, text);
     ft_wire_put(ended, FT_REC_ENDED, NULL, 0);
     send_record(s, ended);
+}
+
+static void take_disk(FtSession *s, const FtRecord *rec)
+{
+    Error *err = NULL;
+
+    if (!ft_disk_intake_record(&s->disks, rec, &err)) {
+        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+        error_free(err);
+    } else if (!s->intake.committed) {
+        /* The first copy may be faster than our disks */
+        await_disks(s, FT_APPLY_BELOW, FT_DISK_BACKLOG);
+    }
+}
+
+static void take_handover(FtSession *s, const FtRecord *rec)
+{
+    g_autofree char *text = ft_wire_get_text(rec);
+
+    if (s->intake.committed) {
+        dead(s, FT_TAKEOVER_CAUSE_HANDED_OVER, text);
+    } else {
+        say_failed(s, "the secondary holds no complete copy of the guest");
+    }
 }
 
 static void take_record(FtSession *s, const FtRecord *rec)
@@ -242,6 +324,16 @@ static void take_record(FtSession *s, const FtRecord *rec)
     case FT_REC_END:
         take_end(s, rec);
         return;
+    case FT_REC_DISK:
+    case FT_REC_DISKHASH:
+        take_disk(s, rec);
+        return;
+    case FT_REC_HANDOVER:
+        take_handover(s, rec);
+        return;
+    case FT_REC_BEGIN:
+        ft_disk_intake_begin(&s->disks);
+        break;
     default:
         break;
     }
@@ -282,6 +374,16 @@ static void judge_silence(FtSession *s)
     }
 }
 
+static bool check_disks(FtSession *s)
+{
+    g_autofree char *error = ft_apply_error(s->disks.apply);
+
+    if (error) {
+        say_disk_bad(s, error);
+    }
+    return !error;
+}
+
 static void *receiver(void *opaque)
 {
     FtSession *s = opaque;
@@ -295,6 +397,13 @@ static void *receiver(void *opaque)
         int ret = ft_channel_read(s->ch, &rec, &err);
 
         note_stall(s);
+        if (ft_apply_attention(s->disks.apply)) {
+            send_answers(s);
+            if (!check_disks(s)) {
+                error_free(err);
+                break;
+            }
+        }
         if (qatomic_read(&s->changed)) {
             say_failed(s, s->changed);
             error_free(err);
@@ -324,6 +433,11 @@ static void *receiver(void *opaque)
 
 /* Main loop */
 
+static void applier_woke(void *opaque)
+{
+    ft_channel_wake(opaque);
+}
+
 static void wait_for_primary(const char *why)
 {
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_UNPROTECTED, why);
@@ -333,9 +447,20 @@ static void free_session(FtSession *s)
 {
     ft_intake_destroy(&s->intake);
     ft_ram_destroy(&s->ram);
+    ft_disk_intake_destroy(&s->disks);
     g_free(s->message);
     g_free(s->changed);
     g_free(s);
+}
+
+/* So that what was said last arrives */
+static void keep_open(FtSession *s)
+{
+    if (old_primary) {
+        ft_channel_close(old_primary);
+    }
+    old_primary = s->ch;
+    s->ch = NULL;
 }
 
 static void say_taken_over(FtSession *s)
@@ -344,23 +469,7 @@ static void say_taken_over(FtSession *s)
 
     ft_wire_put_u64(rec, FT_REC_TAKEOVER, ft_status.generation + 1);
     ft_channel_send(s->ch, rec->data, rec->len);
-    old_primary = s->ch;
-    s->ch = NULL;
-}
-
-static void stop_listening(void)
-{
-    FtCaller *c;
-
-    qio_net_listener_disconnect(listener);
-    object_unref(OBJECT(listener));
-    listener = NULL;
-    while ((c = QLIST_FIRST(&callers))) {
-        QLIST_REMOVE(c, next);
-        timer_free(c->deadline);
-        ft_channel_close(c->ch);
-        g_free(c);
-    }
+    keep_open(s);
 }
 
 /* The guest is over, -no-shutdown or not */
@@ -368,6 +477,18 @@ static void quit(void)
 {
     shutdown_action = SHUTDOWN_ACTION_POWEROFF;
     qemu_system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
+}
+
+static void cannot_take_over(FtSession *s, const char *why)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+
+    /* Only a primary that has handed over is there to read it */
+    ft_wire_put_text(rec, FT_REC_FAILED, why);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    keep_open(s);
+    error_report("fault tolerance: cannot take over: %s", why);
+    wait_for_primary(why);
 }
 
 static void primary_is_dead(FtSession *s)
@@ -388,14 +509,24 @@ static void primary_is_dead(FtSession *s)
         return;
     }
     ft_status.generation = s->generation;
-    if (!ft_may_act(FT_CLAIM_TAKE_OVER, s->generation + 1, &err)) {
+    if (s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER &&
+        !ft_may_act(FT_CLAIM_TAKE_OVER, s->generation + 1, &err)) {
         warn_report_err(err);
         wait_for_primary("the arbiter did not allow a takeover");
         return;
     }
+    if (!ft_apply_finish(s->disks.apply, &err)) {
+        cannot_take_over(s, error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+    /* The guest's own back ends have the images to themselves from now on */
+    ft_disk_intake_destroy(&s->disks);
     say_taken_over(s);
-    stop_listening();
-    warn_report("fault tolerance: the primary is dead: %s", s->message);
+    ft_door_close();
+    warn_report("fault tolerance: the primary %s: %s",
+                s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
+                "hands the guest over" : "is dead", s->message);
     ft_takeover(&s->intake, s->cause, s->detect_ns);
 }
 
@@ -449,41 +580,12 @@ static void session_event(EventNotifier *e)
     case FT_VERDICT_NONE:
         break;
     }
+    /* It may still wake the channel */
+    ft_disk_intake_destroy(&s->disks);
     if (s->ch) {
         ft_channel_close(s->ch);
     }
     free_session(s);
-}
-
-/* Callers */
-
-static void hang_up(FtCaller *c)
-{
-    QLIST_REMOVE(c, next);
-    n_callers--;
-    timer_free(c->deadline);
-    if (c->ch) {
-        ft_channel_close(c->ch);
-    }
-    g_free(c);
-}
-
-static void refuse(FtCaller *c, const char *why)
-{
-    g_autoptr(GByteArray) rec = g_byte_array_new();
-
-    ft_wire_put_text(rec, FT_REC_REFUSE, why);
-    ft_channel_send(c->ch, rec->data, rec->len);
-    /* Closing now, with its beats unread, would take the REFUSE along */
-    c->refused = true;
-}
-
-static void refuse_err(FtCaller *c, Error *err)
-{
-    warn_report("fault tolerance: refused a primary: %s",
-                error_get_pretty(err));
-    refuse(c, error_get_pretty(err));
-    error_free(err);
 }
 
 /* Lengths of RAM blocks as the primary starts with them */
@@ -504,25 +606,28 @@ static bool adopt_lengths(FtRam *ram, const uint64_t *used, Error **errp)
     return true;
 }
 
-static void accept_primary(FtCaller *c, const char *json)
+static bool admit(FtChannel *ch, const char *json, Error **errp)
 {
-    FtSession *s = g_new0(FtSession, 1);
     g_autoptr(GByteArray) welcome = g_byte_array_new();
     uint64_t used[FT_WIRE_MAX_BLOCKS];
-    Error *err = NULL;
+    FtSession *s;
 
-    if (!ft_ram_init(&s->ram, &err) ||
-        !ft_machine_matches(json, &s->ram, used, &s->generation, &err) ||
-        !adopt_lengths(&s->ram, used, &err) ||
-        !ft_intake_init(&s->intake, &s->ram, resize_block, &err)) {
-        refuse_err(c, err);
-        free_session(s);
-        return;
+    if (session) {
+        error_setg(errp, "this secondary serves another primary already");
+        return false;
     }
-    s->ch = c->ch;
-    c->ch = NULL;
-    hang_up(c);
-    ft_channel_set_handler(s->ch, NULL, NULL);
+    s = g_new0(FtSession, 1);
+    if (!ft_ram_init(&s->ram, errp) ||
+        !ft_disk_intake_find(&s->disks, errp) ||
+        !ft_machine_matches(json, &s->ram, &s->disks.disks, used,
+                            &s->generation, errp) ||
+        !adopt_lengths(&s->ram, used, errp) ||
+        !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
+        !ft_disk_intake_open(&s->disks, applier_woke, ch, errp)) {
+        free_session(s);
+        return false;
+    }
+    s->ch = ch;
     s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
@@ -530,86 +635,19 @@ static void accept_primary(FtCaller *c, const char *json)
     ft_channel_send(s->ch, welcome->data, welcome->len);
     qemu_thread_create(&s->thread, "ft-receiver", receiver, s,
                        QEMU_THREAD_JOINABLE);
-}
-
-static void caller_readable(void *opaque)
-{
-    FtCaller *c = opaque;
-    g_autofree char *json = NULL;
-    Error *err = NULL;
-    FtRecord rec;
-    int ret;
-
-    do {
-        ret = ft_channel_read(c->ch, &rec, &err);
-    } while (ret > 0 && c->refused);
-    if (ret == 0) {
-        return;
-    }
-    if (ret < 0) {
-        /* Garbage, or a scanner that has gone again: nobody to answer */
-        error_free(err);
-        hang_up(c);
-        return;
-    }
-    if (rec.type != FT_REC_HELLO) {
-        refuse(c, "the first record has to be HELLO");
-    } else if (!ft_wire_get_hello(&rec, &json, &err)) {
-        refuse_err(c, err);
-    } else if (session) {
-        refuse(c, "this secondary serves another primary already");
-    } else {
-        accept_primary(c, json);
-    }
-}
-
-static void caller_too_slow(void *opaque)
-{
-    hang_up(opaque);
-}
-
-static void caller_connected(QIONetListener *l, QIOChannelSocket *sioc,
-                             gpointer opaque)
-{
-    FtCaller *c;
-
-    if (n_callers >= FT_MAX_HALF_OPEN) {
-        /* The oldest has had its chance */
-        FtCaller *oldest = NULL, *i;
-
-        QLIST_FOREACH(i, &callers, next) {
-            oldest = i;
-        }
-        hang_up(oldest);
-    }
-    c = g_new0(FtCaller, 1);
-    qio_channel_set_name(QIO_CHANNEL(sioc), "ft-secondary");
-    c->ch = ft_channel_new(sioc, ft_opts.timeout_ms);
-    c->deadline = timer_new_ms(QEMU_CLOCK_REALTIME, caller_too_slow, c);
-    timer_mod(c->deadline, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-              FT_HANDSHAKE_TIMEOUT_MS);
-    QLIST_INSERT_HEAD(&callers, c, next);
-    n_callers++;
-    ft_channel_set_handler(c->ch, caller_readable, c);
+    return true;
 }
 
 bool ft_secondary_start(Error **errp)
 {
-    SocketAddress addr = { .type = SOCKET_ADDRESS_TYPE_INET };
-
-    addr.u.inet = *ft_opts.addr;
     if (event_notifier_init(&event, false) < 0) {
         error_setg(errp, "cannot create an event notifier");
         return false;
     }
-    listener = qio_net_listener_new();
-    qio_net_listener_set_name(listener, "ft-listen");
-    if (qio_net_listener_open_sync(listener, &addr, 1, errp) < 0) {
-        error_prepend(errp, "-ft-listen %s: ", ft_opts.address);
+    if (!ft_door_open(admit, errp)) {
         return false;
     }
     event_notifier_set_handler(&event, session_event);
-    qio_net_listener_set_client_func(listener, caller_connected, NULL, NULL);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
     ft_state_set_peer(ft_opts.address);
     wait_for_primary("waiting for a primary");
@@ -624,6 +662,11 @@ void ft_secondary_changed(const char *what)
     }
 }
 
+const FtDisks *ft_secondary_disks(void)
+{
+    return session ? &session->disks.disks : NULL;
+}
+
 FtSecondaryCounters ft_secondary_counters(void)
 {
     FtChannel *ch = session ? session->ch : old_primary;
@@ -631,6 +674,7 @@ FtSecondaryCounters ft_secondary_counters(void)
 
     if (session) {
         c.epoch = qatomic_read_u64(&session->committed);
+        c.journal_bytes = ft_apply_bytes(session->disks.apply);
     }
     if (ch) {
         c.bytes_sent = ft_channel_bytes_sent(ch);

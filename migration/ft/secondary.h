@@ -6,6 +6,8 @@
 #ifndef MIGRATION_FT_SECONDARY_H
 #define MIGRATION_FT_SECONDARY_H
 
+#include "disk.h"
+
 /**
  * ft_secondary_start: listen on ft_opts.addr
  *
@@ -19,9 +21,12 @@ void ft_secondary_changed(const char *what);
 
 /* For query-ft; main loop */
 typedef struct FtSecondaryCounters {
-    uint64_t epoch, bytes_sent, bytes_received;
+    uint64_t epoch, bytes_sent, bytes_received, journal_bytes;
 } FtSecondaryCounters;
 
 FtSecondaryCounters ft_secondary_counters(void);
+
+/** ft_secondary_disks: of the session; NULL: there is none; main loop */
+const FtDisks *ft_secondary_disks(void);
 
 #endif

@@ -25,6 +25,7 @@
 #include "qapi/error.h"
 #include "delta.h"
 #include "fault.h"
+#include "options.h"
 #include "ship.h"
 
 #define RECORD_SIZE (256 * KiB) /* of a PAGES record, about */
@@ -190,6 +191,7 @@ static void encode_end(FtShip *s)
     FtCommit c = {
         .epoch = s->cut->epoch,
         .hashed = s->cut->hashed,
+        .durable = ft_opts.durability == FT_DURABILITY_DISK,
         .ram_hash = s->cut->ram_hash,
         .device_hash = s->cut->device_hash,
     };

@@ -20,12 +20,16 @@
 #include "qemu/timer.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-ft.h"
+#include "block/block.h"
 #include "migration/blocker.h"
+#include "system/cpus.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
 #include "system/system.h"
 #include "compat.h"
 #include "monitor/monitor-internal.h"
+#include "disk-mirror.h"
+#include "failout.h"
 #include "fault.h"
 #include "gate.h"
 #include "keeper.h"
@@ -73,6 +77,11 @@ static bool prepare_primary(Error **errp)
     if (migrate_add_blocker_internal(&blocker, errp) < 0) {
         return false;
     }
+    ft_failout_init();
+    if (!ft_mirror_attach(errp)) {
+        migrate_del_blocker(&blocker);
+        return false;
+    }
     ft_gate_net_attach();
     ft_gate_console_attach();
     ft_reset_watch();
@@ -88,9 +97,15 @@ static void guest_ends(Notifier *n, void *opaque)
          shutdown_caused_by_guest(cause))) {
         return;
     }
+    if (ft_primary.wanted) {
+        /* Whatever it still writes has to reach the peer before the END */
+        pause_all_vcpus();
+        bdrv_drain_all();
+    }
     ft_primary_end(FT_END_GUEST_OFF, shutdown_caused_by_guest(cause) ?
                    "the guest was switched off" : "QEMU was told to end",
                    false);
+    ft_mirror_detach();
 }
 
 static Notifier shutdown_notifier = { .notify = guest_ends };
@@ -193,6 +208,7 @@ void qmp_ft_stop(Error **errp)
         return;
     }
     ft_primary_end(FT_END_STOPPED, "stopped by ft-stop", false);
+    ft_mirror_detach();
     if (blocker) {
         migrate_del_blocker(&blocker);
     }

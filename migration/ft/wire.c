@@ -42,6 +42,14 @@ static const struct {
     [FT_REC_ENDED] = { "ENDED", 0, 0 },
     [FT_REC_TAKEOVER] = { "TAKEOVER", 8, 8 },
     [FT_REC_FAILED] = { "FAILED", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_DISK] = { "DISK", sizeof(FtDiskWire),
+                      sizeof(FtDiskWire) + FT_WIRE_MAX_DISK_DATA },
+    [FT_REC_DISKHASH] = { "DISKHASH", sizeof(FtDiskHashWire),
+                          sizeof(FtDiskHashWire) },
+    [FT_REC_DISKSAME] = { "DISKSAME", sizeof(FtDiskSameWire),
+                          sizeof(FtDiskSameWire) },
+    [FT_REC_DISKBAD] = { "DISKBAD", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
 };
 
 const char *ft_rec_name(uint32_t type)
@@ -59,6 +67,15 @@ static uint32_t rec_check(const uint8_t *rec, uint32_t length)
 }
 
 /* Encoders */
+
+void ft_wire_seal(uint8_t *rec, FtRecType type, uint32_t length)
+{
+    assert(length <= FT_WIRE_MAX_PAYLOAD);
+    stl_be_p(rec + offsetof(FtRecHeader, type), type);
+    stl_be_p(rec + offsetof(FtRecHeader, flags), 0);
+    stl_be_p(rec + offsetof(FtRecHeader, length), length);
+    stl_be_p(rec + offsetof(FtRecHeader, check), rec_check(rec, length));
+}
 
 size_t ft_wire_begin(GByteArray *out, FtRecType type)
 {
@@ -170,7 +187,8 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c)
     FtCommitWire w = {
         .epoch = cpu_to_be64(c->epoch),
         .npages = cpu_to_be64(c->npages),
-        .flags = cpu_to_be32(c->hashed ? FT_COMMIT_HASHED : 0),
+        .flags = cpu_to_be32((c->hashed ? FT_COMMIT_HASHED : 0) |
+                             (c->durable ? FT_COMMIT_DURABLE : 0)),
         .ram_hash = cpu_to_be64(c->ram_hash),
         .device_hash = cpu_to_be64(c->device_hash),
     };
@@ -334,6 +352,7 @@ void ft_wire_get_commit(const FtRecord *rec, FtCommit *c)
         .epoch = be64_to_cpu(w->epoch),
         .npages = be64_to_cpu(w->npages),
         .hashed = be32_to_cpu(w->flags) & FT_COMMIT_HASHED,
+        .durable = be32_to_cpu(w->flags) & FT_COMMIT_DURABLE,
         .ram_hash = be64_to_cpu(w->ram_hash),
         .device_hash = be64_to_cpu(w->device_hash),
     };

@@ -12,7 +12,7 @@
 #define MIGRATION_FT_WIRE_H
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
-#define FT_WIRE_MAJOR 1
+#define FT_WIRE_MAJOR 2
 #define FT_WIRE_MINOR 0
 
 /* Limits; a peer that exceeds one has broken the protocol */
@@ -20,6 +20,10 @@
 #define FT_WIRE_MAX_TEXT 1024
 #define FT_WIRE_MAX_BLOCKS 256
 #define FT_WIRE_MAX_DEVICE (64 * MiB)
+#define FT_WIRE_MAX_DISKS 64
+#define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
+#define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
+#define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
 
@@ -47,6 +51,11 @@ typedef enum FtRecType {
     FT_REC_ENDED,
     FT_REC_TAKEOVER,
     FT_REC_FAILED,
+    FT_REC_DISK,
+    FT_REC_DISKHASH,
+    FT_REC_DISKSAME,
+    FT_REC_DISKBAD,
+    FT_REC_HANDOVER,
     FT_REC__MAX,
 } FtRecType;
 
@@ -69,6 +78,17 @@ typedef enum FtEndReason {
 } FtEndReason;
 
 #define FT_COMMIT_HASHED 1u
+#define FT_COMMIT_DURABLE 2u
+
+typedef enum FtDiskKind {
+    FT_DISK_WRITE,
+    FT_DISK_ZERO,
+    FT_DISK_DISCARD,
+    FT_DISK_FLUSH,
+    FT_DISK__MAX,
+} FtDiskKind;
+
+#define FT_DISK_MAY_UNMAP 1u
 
 typedef struct QEMU_PACKED FtRecHeader {
     uint32_t type;
@@ -123,6 +143,31 @@ typedef struct QEMU_PACKED FtEndWire {
     uint32_t reserved;
 } FtEndWire;
 
+typedef struct QEMU_PACKED FtDiskWire {
+    uint64_t epoch;
+    uint64_t offset;
+    uint64_t length;
+    uint16_t disk;
+    uint8_t kind;
+    uint8_t flags;
+    uint32_t reserved;
+} FtDiskWire;
+
+typedef struct QEMU_PACKED FtDiskHashWire {
+    uint64_t offset;
+    uint32_t length;
+    uint16_t disk;
+    uint16_t reserved;
+    uint8_t hash[FT_WIRE_DISK_HASH];
+} FtDiskHashWire;
+
+typedef struct QEMU_PACKED FtDiskSameWire {
+    uint64_t offset;
+    uint16_t disk;
+    uint16_t same;
+    uint32_t reserved;
+} FtDiskSameWire;
+
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
     FtRecType type;
@@ -130,6 +175,31 @@ typedef struct FtRecord {
     uint32_t length;
     size_t total;               /* header and payload, to be consumed */
 } FtRecord;
+
+/* What a guest does to a disk, in host byte order */
+typedef struct FtDiskOp {
+    uint64_t epoch;
+    uint64_t offset;
+    uint64_t length;
+    uint16_t disk;
+    FtDiskKind kind;
+    bool may_unmap;
+    const uint8_t *data;        /* of a WRITE */
+} FtDiskOp;
+
+/* Question for the peer: is this part the same there? */
+typedef struct FtDiskHash {
+    uint64_t offset;
+    uint32_t length;
+    uint16_t disk;
+    uint8_t hash[FT_WIRE_DISK_HASH];
+} FtDiskHash;
+
+typedef struct FtDiskSame {
+    uint64_t offset;
+    uint16_t disk;
+    bool same;
+} FtDiskSame;
 
 typedef struct FtPageEntry {
     uint8_t block;
@@ -144,6 +214,7 @@ typedef struct FtCommit {
     uint64_t epoch;
     uint64_t npages;
     bool hashed;
+    bool durable;
     uint64_t ram_hash;
     uint64_t device_hash;
 } FtCommit;
@@ -158,6 +229,13 @@ const char *ft_rec_name(uint32_t type);
  */
 size_t ft_wire_begin(GByteArray *out, FtRecType type);
 void ft_wire_end(GByteArray *out, size_t start);
+
+/**
+ * ft_wire_seal: fill in the header at @rec of a record in one piece
+ *
+ * @length bytes of payload follow the header already.
+ */
+void ft_wire_seal(uint8_t *rec, FtRecType type, uint32_t length);
 
 /** ft_wire_put: a whole record */
 void ft_wire_put(GByteArray *out, FtRecType type,
@@ -175,6 +253,26 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
 /** ft_wire_put_page: one page entry; @data may be NULL when @length is 0 */
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
                       uint64_t page, const void *data, uint16_t length);
+
+/* wire-disk.c */
+
+/** ft_wire_disk_head: the payload of a DISK record up to its data */
+void ft_wire_disk_head(FtDiskWire *w, const FtDiskOp *op);
+void ft_wire_put_disk(GByteArray *out, const FtDiskOp *op);
+void ft_wire_put_disk_hash(GByteArray *out, const FtDiskHash *h);
+void ft_wire_put_disk_same(GByteArray *out, const FtDiskSame *a);
+
+/*
+ * @sizes[] holds the bytes of each of the @ndisks disks.  False with @errp
+ * set when a range, a kind or a length is not allowed.
+ */
+bool ft_wire_get_disk(const FtRecord *rec, uint32_t ndisks,
+                      const uint64_t *sizes, FtDiskOp *op, Error **errp);
+bool ft_wire_get_disk_hash(const FtRecord *rec, uint32_t ndisks,
+                           const uint64_t *sizes, FtDiskHash *h,
+                           Error **errp);
+bool ft_wire_get_disk_same(const FtRecord *rec, uint32_t ndisks,
+                           FtDiskSame *a, Error **errp);
 
 /**
  * ft_wire_next: decode the record that starts at @buf

@@ -11,13 +11,17 @@ from ftlib.pair import machine
 
 PEER = ["-ft-peer", "127.0.0.1:7700"]
 LISTEN = ["-ft-listen", "127.0.0.1:7700"]
-DISK = ["-drive", "file=disk.raw,format=raw,if=virtio,id=disk0"]
+SNAPSHOT = ["-drive", "file=disk.raw,format=raw,if=virtio,id=disk0,snapshot=on"]
 SHARED = ["-object", "memory-backend-ram,id=ram0,size=128M,share=on",
           "-machine", "memory-backend=ram0"]
 # what: (arguments, what the sentence has to name)
 BAD = {
-    "writable-drive": (PEER + DISK, "drive disk0 .*writable"),
-    "writable-drive-secondary": (LISTEN + DISK, "drive disk0 .*writable"),
+    "snapshot": (PEER + SNAPSHOT, "drive disk0 .*snapshot=on"),
+    "snapshot-secondary": (LISTEN + SNAPSHOT, "drive disk0 .*snapshot=on"),
+    "unknown-durability": (["-ft-peer", "127.0.0.1:7700,durability=some"],
+                           "durability=some .*memory, disk"),
+    "unknown-sync": (["-ft-peer", "127.0.0.1:7700,disk-sync=no"],
+                     "disk-sync=no .*hash, full, none"),
     "shared-memory": (PEER + SHARED, "ram0"),
     "icount": (PEER + ["-icount", "shift=3"], "-icount"),
     "no-port": (["-ft-peer", "localhost"], "ft-peer.*localhost"),
@@ -67,7 +71,7 @@ def test_help(t, option):
     """-ft-peer help lists every key and exits 0."""
     text = vm.help_text(f"-{option}", "help")
     for key in ("interval", "output-delay", "quiet", "dirty-limit", "timeout",
-                "self-check"):
+                "self-check", "durability", "disk-sync", "sync-rate"):
         if key not in text:
             raise AssertionError(f"-{option} help says nothing of {key}")
 

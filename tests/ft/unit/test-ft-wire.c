@@ -115,6 +115,11 @@ static const struct {
     { "ended", FT_REC_ENDED, 0, 0 },
     { "takeover", FT_REC_TAKEOVER, 8, 8 },
     { "failed", FT_REC_FAILED, 0, 1024 },
+    { "disk", FT_REC_DISK, 32, 32 + 512 * KiB },
+    { "diskhash", FT_REC_DISKHASH, 48, 48 },
+    { "disksame", FT_REC_DISKSAME, 16, 16 },
+    { "diskbad", FT_REC_DISKBAD, 0, 1024 },
+    { "handover", FT_REC_HANDOVER, 0, 1024 },
     { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
     { "optional-far", UINT32_MAX, 0, 1 * MiB },
 };
@@ -287,7 +292,7 @@ static void test_hello_wrong(void)
         const char *why;
     } cases[] = {
         { 0, "does not speak" }, { 7, "does not speak" },
-        { 8, "speaks version 257" }, { 9, "speaks version 0" },
+        { 8, "speaks version 258" }, { 9, "speaks version 3" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         g_autoptr(GByteArray) buf = g_byte_array_new();
@@ -317,9 +322,9 @@ static void test_welcome(void)
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
     buf->data[16 + 3] = 9;
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
-    buf->data[16 + 1] = 2;
+    buf->data[16 + 1] = 3;
     g_assert(!ft_wire_get_welcome(&rec, &err));
-    g_assert_nonnull(strstr(error_get_pretty(err), "version 2"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "version 3"));
     error_free(err);
 }
 
@@ -399,7 +404,10 @@ static void test_end_reason(void)
 static void test_numbers(void)
 {
     static const uint64_t used[BLOCKS] = { 1, UINT64_MAX, 1ULL << 40 };
-    FtCommit in = { 5, 6, true, 7ULL << 60, 8ULL << 56 }, c;
+    FtCommit c, in = {
+        .epoch = 5, .npages = 6, .ram_hash = 7ULL << 60,
+        .device_hash = 8ULL << 56,
+    };
     g_autoptr(GByteArray) buf = g_byte_array_new();
     uint64_t epoch, got[BLOCKS];
     uint32_t age;
@@ -423,15 +431,17 @@ static void test_numbers(void)
     g_assert_cmpuint(epoch, ==, 1ULL << 63);
     g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
 
-    for (int hashed = 0; hashed < 2; hashed++) {
+    for (int flags = 0; flags < 4; flags++) {
         g_byte_array_set_size(buf, 0);
-        in.hashed = hashed;
+        in.hashed = flags & 1;
+        in.durable = flags & 2;
         ft_wire_put_commit(buf, &in);
         rec = next_record(buf);
         ft_wire_get_commit(&rec, &c);
         g_assert_cmpuint(c.epoch, ==, 5);
         g_assert_cmpuint(c.npages, ==, 6);
-        g_assert_cmpint(c.hashed, ==, hashed);
+        g_assert_cmpint(c.hashed, ==, in.hashed);
+        g_assert_cmpint(c.durable, ==, in.durable);
         g_assert_cmpuint(c.ram_hash, ==, 7ULL << 60);
         g_assert_cmpuint(c.device_hash, ==, 8ULL << 56);
     }
@@ -446,9 +456,9 @@ static void test_commit_flags(void)
 
     ft_wire_put_commit(buf, &c);
     rec = next_record(buf);
-    stl_be_p(buf->data + 16 + 16, ~1u);
+    stl_be_p(buf->data + 16 + 16, ~3u);
     ft_wire_get_commit(&rec, &c);
-    g_assert(!c.hashed);
+    g_assert(!c.hashed && !c.durable);
 }
 
 static void test_begin_256(void)

@@ -37,6 +37,12 @@ def cases(*arguments):
     return mark
 
 
+def full(function):
+    """Only in `make check-full`."""
+    function.full = True
+    return function
+
+
 def limit(seconds):
     def mark(function):
         function.limit = seconds

@@ -51,8 +51,9 @@ class Pair:
 
     def __init__(self, folder, memory=128, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
-                 user_net=False, backend=None, ports=()):
+                 user_net=False, backend=None, ports=(), disks=()):
         self.folder = folder
+        self.disks = disks
         self.keys = keys
         self.user_net = user_net
         self.nic = nic
@@ -82,12 +83,17 @@ class Pair:
         return (f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:"
                 f"{guest.REDIS_PORT}"), None
 
-    def _start(self, role, ft, env, extra, machine_args=None):
-        name = role if not any(q.name == role for q in self.all) else \
+    def next_name(self, role):
+        """Of the next QEMU that is started as `role`."""
+        return role if not any(q.name == role for q in self.all) else \
             f"{role}{len(self.all)}"
+
+    def _start(self, role, ft, env, extra, machine_args=None):
+        name = self.next_name(role)
         backend, tap = self._backend(name)
         args = [*(machine_args or self.machine), *self.boot,
-                "-netdev", backend, *nic_device(self.nic), *ft, *extra]
+                "-netdev", backend, *nic_device(self.nic),
+                *(a for d in self.disks for a in d.args(name)), *ft, *extra]
         qemu = Qemu(name, args, self.folder, env, tap, self.ports)
         self.all.append(qemu)
         qemu.start()
@@ -116,6 +122,10 @@ class Pair:
         ft = self.ft_option("-ft-peer", address, keys)
         self.primary = self._start("primary", ft, env, extra, machine_args)
         return self.primary
+
+    def start_alone(self, name):
+        """The same machine as the only one, under the primary's address."""
+        return self._start(name, [], {}, ())
 
     def start(self):
         self.start_secondary()
@@ -193,6 +203,15 @@ class Pair:
         self.took_over = self.secondary.qmp.wait_event(
             "FT_FAILOVER", timeout=timeout)
         return self.took_over
+
+    def protect_again(self, secondary):
+        """The survivor of a takeover gets a secondary: start_secondary() is
+        `secondary`; both swap their roles in this object."""
+        self.promote()
+        secondary()
+        self.primary.command("ft-start",
+                             {"peer": f"127.0.0.1:{self.port}"})
+        self.wait_protected()
 
     def promote(self):
         """After a takeover: the old secondary is the primary from now on."""

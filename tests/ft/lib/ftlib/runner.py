@@ -176,10 +176,12 @@ def check_jobs():
     return [CheckJob(s) for s in scripts if os.access(s, os.X_OK)]
 
 
-def pair_jobs(logs):
+def pair_jobs(logs, full):
     jobs = []
     for path in sorted(PAIR.glob("test_*.py")):
         for name, (function, _) in case.tests_in(path).items():
+            if getattr(function, "full", False) and not full:
+                continue
             limit = getattr(function, "limit", case.DEFAULT_LIMIT)
             jobs.append(PairJob(path, name, limit, logs))
     return jobs
@@ -215,6 +217,8 @@ def options():
                         help="how many tests at a time (default 2)")
     parser.add_argument("-k", metavar="PATTERN", default="",
                         help="only tests whose name matches this regex")
+    parser.add_argument("--full", action="store_true",
+                        help="the long ones too")
     parser.add_argument("--list", action="store_true",
                         help="print the names and run nothing")
     parser.add_argument("-v", action="store_true",
@@ -226,7 +230,7 @@ def main():
     args = options()
     os.environ.pop(netns.INSIDE, None)
     logs = guest.BUILD / "ft-logs"
-    jobs = unit_jobs() + check_jobs() + pair_jobs(logs)
+    jobs = unit_jobs() + check_jobs() + pair_jobs(logs, args.full)
     jobs = [j for j in jobs if re.search(args.k, j.name)]
     if args.list:
         print("\n".join(j.name for j in jobs))

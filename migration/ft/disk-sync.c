@@ -1,0 +1,377 @@
+/*
+ * QEMU-FT: the first copy of the disks
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The guest runs, and what it writes is logged, before the first part is
+ * read.  A few coroutines take one part of a disk after another.  A part is
+ * locked against the guest's writes from before it is read until it is in
+ * the connection, so the order of records is the order of what they hold,
+ * and a part may be copied at any time and any number of times.
+ *
+ * hash: the part's SHA-256 goes first.  The peer compares with what it has
+ * once it has applied all that came before, and answers.  When it differs
+ * the part is read again, because the guest may have written meanwhile (and
+ * sent that too, over contents the peer did not have).
+ *
+ * The guest comes first: never more than WINDOW bytes wait in the connection
+ * on behalf of the copy, and the rate can be limited by the user.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/coroutine.h"
+#include "qemu/cutils.h"
+#include "qemu/event_notifier.h"
+#include "qemu/main-loop.h"
+#include "qemu/memalign.h"
+#include "qemu/ratelimit.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "block/aio-wait.h"
+#include "block/block_int.h"
+#include "disk-hash.h"
+#include "disk-log.h"
+#include "disk-mirror.h"
+#include "disk-sync.h"
+#include "fault.h"
+#include "options.h"
+
+#define PART (256 * KiB)
+#define WORKERS 8
+#define WINDOW (4 * MiB)
+#define NAP_NS 1000000
+
+typedef struct Worker {
+    FtFilter *filter;           /* of the part in hand */
+    int64_t offset, bytes;
+    uint8_t *data;
+    Coroutine *waiting;         /* for the peer's answer */
+    bool asked, same;
+} Worker;
+
+static struct {
+    bool active, stop;
+    FtChannel *ch;
+    FtDiskSync mode;
+    void (*finished)(const char *error);
+    EventNotifier done;
+    char *error;
+    RateLimit limit;
+    BlockBackend *blk[FT_WIRE_MAX_DISKS];
+    uint64_t remaining[FT_WIRE_MAX_DISKS];
+    uint32_t disk;              /* the next part */
+    int64_t offset;
+    unsigned running;
+    Worker worker[WORKERS];
+} dsync;
+
+bool ft_disk_sync_active(void)
+{
+    return dsync.active;
+}
+
+uint64_t ft_disk_sync_remaining(uint32_t index)
+{
+    return dsync.active ? dsync.remaining[index] : 0;
+}
+
+static void fail(const char *disk, int ret)
+{
+    if (!dsync.error) {
+        dsync.error = g_strdup_printf("reading drive %s for the first copy "
+                                     "failed: %s", disk, strerror(-ret));
+    }
+    dsync.stop = true;
+}
+
+static bool next_part(Worker *w)
+{
+    const FtDisks *disks = ft_mirror_disks();
+
+    while (!dsync.stop && dsync.disk < disks->n) {
+        int64_t size = disks->disk[dsync.disk].size;
+
+        if (dsync.offset < size) {
+            w->filter = ft_mirror_filter(dsync.disk);
+            w->offset = dsync.offset;
+            w->bytes = MIN(PART, size - dsync.offset);
+            dsync.offset += w->bytes;
+            return true;
+        }
+        dsync.disk++;
+        dsync.offset = 0;
+    }
+    return false;
+}
+
+static void coroutine_fn wait_for_room(Worker *w)
+{
+    int64_t delay = ratelimit_calculate_delay(&dsync.limit, w->bytes);
+
+    if (delay) {
+        qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, delay);
+    }
+    while (!dsync.stop && ft_channel_queued(dsync.ch) > WINDOW) {
+        qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);
+    }
+}
+
+/* Without touching the data where the image knows; @zero tells */
+static int coroutine_fn read_part(Worker *w, bool *zero)
+{
+    uint32_t index = ft_filter_index(w->filter);
+
+    WITH_GRAPH_RDLOCK_GUARD() {
+        *zero = bdrv_co_is_zero_fast(blk_bs(dsync.blk[index]), w->offset,
+                                     w->bytes) == 1;
+    }
+    if (*zero) {
+        memset(w->data, 0, w->bytes);
+        return 0;
+    }
+    return blk_co_pread(dsync.blk[index], w->offset, w->bytes, w->data, 0);
+}
+
+static void send_part(Worker *w, bool zero)
+{
+    FtDiskOp op = {
+        .offset = w->offset,
+        .length = w->bytes,
+        .disk = ft_filter_index(w->filter),
+        .kind = zero || buffer_is_zero(w->data, w->bytes) ? FT_DISK_ZERO :
+                FT_DISK_WRITE,
+        .may_unmap = true,
+        .data = w->data,
+    };
+
+    ft_disk_log_put(&op);
+}
+
+static void coroutine_fn ask(Worker *w)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+    FtDiskHash h = {
+        .offset = w->offset,
+        .length = w->bytes,
+        .disk = ft_filter_index(w->filter),
+    };
+
+    ft_disk_hash(w->data, w->bytes, h.hash);
+    ft_wire_put_disk_hash(rec, &h);
+    w->asked = true;
+    ft_channel_send(dsync.ch, rec->data, rec->len);
+}
+
+/* Until the peer has answered; the range is not locked meanwhile */
+static void coroutine_fn wait_for_answer(Worker *w)
+{
+    while (w->asked && !dsync.stop) {
+        w->waiting = qemu_coroutine_self();
+        qemu_coroutine_yield();
+    }
+}
+
+static int coroutine_fn copy_part(Worker *w, bool question)
+{
+    BlockReq req;
+    bool zero;
+    int ret;
+
+    ft_filter_lock(w->filter, &req, w->offset, w->bytes);
+    ret = read_part(w, &zero);
+    if (ret >= 0 && !dsync.stop) {
+        if (question) {
+            ask(w);
+        } else {
+            send_part(w, zero);
+        }
+    }
+    ft_filter_unlock(w->filter, &req);
+    return ret;
+}
+
+static int coroutine_fn do_part(Worker *w)
+{
+    int ret;
+
+    wait_for_room(w);
+    if (dsync.mode == FT_DISK_SYNC_FULL) {
+        return copy_part(w, false);
+    }
+    ret = copy_part(w, true);
+    if (ret < 0) {
+        return ret;
+    }
+    wait_for_answer(w);
+    if (dsync.stop || w->same) {
+        return 0;
+    }
+    wait_for_room(w);
+    return copy_part(w, false);
+}
+
+static void coroutine_fn work(void *opaque)
+{
+    Worker *w = opaque;
+
+    while (next_part(w)) {
+        int ret = do_part(w);
+
+        if (ret < 0) {
+            fail(ft_filter_disk(w->filter)->name, ret);
+            break;
+        }
+        dsync.remaining[ft_filter_index(w->filter)] -= w->bytes;
+        ft_fault(FT_FAULT_DISK_SYNC);
+    }
+    if (--dsync.running == 0) {
+        event_notifier_set(&dsync.done);
+    }
+    aio_wait_kick();
+}
+
+/* What was copied has to be on stable storage before it counts */
+static void flush_all(void)
+{
+    for (uint32_t i = 0; i < ft_mirror_disks()->n; i++) {
+        FtDiskOp op = { .disk = i, .kind = FT_DISK_FLUSH };
+
+        ft_disk_log_put(&op);
+    }
+}
+
+static void cleanup(void)
+{
+    event_notifier_set_handler(&dsync.done, NULL);
+    event_notifier_cleanup(&dsync.done);
+    for (uint32_t i = 0; i < FT_WIRE_MAX_DISKS; i++) {
+        blk_unref(dsync.blk[i]);
+        dsync.blk[i] = NULL;
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        if (dsync.worker[i].data) {
+            ft_disk_log_free(dsync.worker[i].data);
+            dsync.worker[i].data = NULL;
+        }
+    }
+    ratelimit_destroy(&dsync.limit);
+    dsync.active = false;
+}
+
+static void all_done(EventNotifier *e)
+{
+    g_autofree char *error = NULL;
+
+    if (!event_notifier_test_and_clear(e) || !dsync.active || dsync.running) {
+        return;
+    }
+    error = g_steal_pointer(&dsync.error);
+    cleanup();
+    if (!error) {
+        flush_all();
+    }
+    dsync.finished(error);
+}
+
+static bool open_readers(Error **errp)
+{
+    const FtDisks *disks = ft_mirror_disks();
+
+    for (uint32_t i = 0; i < disks->n; i++) {
+        BlockBackend *blk = blk_new(qemu_get_aio_context(),
+                                    BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL);
+
+        blk_set_allow_aio_context_change(blk, true);
+        dsync.blk[i] = blk;
+        if (blk_insert_bs(blk, ft_filter_image(ft_mirror_filter(i)),
+                          errp) < 0) {
+            return false;
+        }
+        dsync.remaining[i] = disks->disk[i].size;
+    }
+    return true;
+}
+
+void ft_disk_sync_start(FtChannel *ch, FtDiskSync mode,
+                        void (*finished)(const char *error))
+{
+    Error *err = NULL;
+
+    assert(!dsync.active);
+    dsync.active = true;
+    dsync.stop = false;
+    dsync.ch = ch;
+    dsync.mode = mode;
+    dsync.finished = finished;
+    dsync.disk = dsync.offset = dsync.running = 0;
+    event_notifier_init(&dsync.done, false);
+    event_notifier_set_handler(&dsync.done, all_done);
+    ratelimit_init(&dsync.limit);
+    ratelimit_set_speed(&dsync.limit, (uint64_t)ft_opts.sync_rate * MiB,
+                        100000000);
+    if (mode == FT_DISK_SYNC_NONE || !ft_mirror_disks()->n) {
+        event_notifier_set(&dsync.done);
+        return;
+    }
+    if (!open_readers(&err)) {
+        dsync.error = g_strdup(error_get_pretty(err));
+        error_free(err);
+        event_notifier_set(&dsync.done);
+        return;
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        Worker *w = &dsync.worker[i];
+
+        *w = (Worker) { .data = ft_disk_log_buffer(PART) };
+        dsync.running++;
+        aio_co_enter(qemu_get_aio_context(), qemu_coroutine_create(work, w));
+    }
+}
+
+static void wake(Worker *w)
+{
+    Coroutine *co = w->waiting;
+
+    w->waiting = NULL;
+    if (co) {
+        aio_co_wake(co);
+    }
+}
+
+void ft_disk_sync_stop(void)
+{
+    if (!dsync.active) {
+        return;
+    }
+    dsync.stop = true;
+    for (int i = 0; i < WORKERS; i++) {
+        wake(&dsync.worker[i]);
+    }
+    AIO_WAIT_WHILE_UNLOCKED(NULL, dsync.running > 0);
+    g_free(dsync.error);
+    dsync.error = NULL;
+    cleanup();
+}
+
+bool ft_disk_sync_answer(const FtRecord *rec, Error **errp)
+{
+    FtDiskSame a;
+
+    if (!ft_wire_get_disk_same(rec, ft_mirror_disks()->n, &a, errp)) {
+        return false;
+    }
+    for (int i = 0; dsync.active && i < WORKERS; i++) {
+        Worker *w = &dsync.worker[i];
+
+        if (w->asked && w->offset == a.offset &&
+            ft_filter_index(w->filter) == a.disk) {
+            w->asked = false;
+            w->same = a.same;
+            wake(w);
+            return true;
+        }
+    }
+    error_setg(errp, "the peer has answered a question about disk %u that "
+               "was not asked", a.disk);
+    return false;
+}

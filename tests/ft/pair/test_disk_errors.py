@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An image fails on one side, and the guest does not see it."""
+
+from ftlib.case import assert_equal, cases
+from ftlib.disks import Disk
+from ftlib.guestsh import sh
+
+SPOT = 30 << 20                 # where the image is bad
+ERRORS = {
+    "write": dict(iotype="write", errno=5, sector=SPOT // 512),
+    "read": dict(iotype="read", errno=5, sector=SPOT // 512),
+    "flush": dict(iotype="flush", errno=5),
+    "no-space": dict(iotype="write", errno=28, sector=SPOT // 512),
+}
+TOUCH = {
+    "write": "dd if=/dev/urandom of={0} bs=4k seek={1} count=4 conv=notrunc,"
+             "fsync",
+    "read": "dd if={0} of=/dev/null bs=4k skip={1} count=4",
+    "flush": "dd if=/dev/urandom of={0} bs=4k seek={1} count=4 conv=notrunc,"
+             "fsync",
+}
+TOUCH["no-space"] = TOUCH["write"]
+KEYS = "self-check=1,timeout=2000"
+
+
+def touch(disk, error):
+    return TOUCH[error].format(disk.node, SPOT // 4096)
+
+
+@cases(*ERRORS)
+def test_primary(t, error):
+    """The peer goes on from before the request, on its own disk."""
+    disk = Disk(t.folder, style="blockdev", broken={"primary": ERRORS[error]})
+    # The first copy would find the bad spot before the guest does
+    keys = KEYS + (",disk-sync=none" if error == "read" else "")
+    pair = t.pair(disks=[disk], keys=keys).start()
+    counter = t.counter()
+    counter.wait_more(30)
+    pair.expect_takeover()
+    console = pair.primary.console
+    console.send(f"run {touch(disk, error)} && echo all-is-well-$?")
+    event = pair.wait_takeover()
+    assert_equal(event.data["cause"], "handed-over", "cause")
+    pair.secondary.console.wait_for(r"^all-is-well-0$", timeout=30)
+    found = pair.wait_state("fenced")
+    if "drive d0 failed" not in found["reason"] + pair.primary.said():
+        raise AssertionError(f"no word of the drive: {found['reason']}")
+    if pair.primary.console.text().count("all-is-well-0"):
+        raise AssertionError("the broken side went on")
+    t.survive(pair)
+    worst, _ = counter.worst_gap()
+    t.say(f"longest wait {worst:.0f} ms")
+    if worst > 1000:
+        raise AssertionError(f"the client waited {worst:.0f} ms")
+    kernel = sh(pair.secondary, "dmesg")
+    if "I/O error" in kernel or "critical" in kernel:
+        raise AssertionError(f"the guest has seen an error: {kernel}")
+
+
+@cases("write", "flush", "no-space")
+def test_secondary(t, error):
+    """That copy is of no use, which is told by name; the guest goes on.
+
+    A secondary with a new image, and nothing else, makes it protected again.
+    """
+    disk = Disk(t.folder, style="blockdev",
+                broken={"secondary": ERRORS[error]})
+    # An empty image needs no writes to become a copy of an empty one
+    pair = t.pair(disks=[disk], keys=KEYS)
+    pair.start_secondary()
+    pair.start_primary()
+    pair.wait_ready()
+    if error != "flush":
+        pair.wait_protected()
+    t.counter().wait_more(20)
+    sh(pair.primary, touch(disk, error) + " && sync")
+    found = pair.wait_state("degraded", timeout=30)
+    if "disk d0 of the secondary failed" not in found["reason"]:
+        raise AssertionError(f"the reason is {found['reason']!r}")
+    t.loads[0].wait_more(20)
+    pair.secondary.kill()
+    pair.secondary.wait_exit()
+    disk.broken.clear()
+    pair.start_secondary()
+    pair.wait_protected(timeout=60)
+    pair.wait_epochs(3)
+    t.survive(pair, pair.kill_primary())
+
+
+def test_unprotected(t):
+    """Without a peer an error is the guest's, as it always was."""
+    disk = Disk(t.folder, style="blockdev",
+                broken={"primary": ERRORS["write"]})
+    pair = t.pair(disks=[disk])
+    pair.start_primary()
+    pair.wait_ready()
+    text = sh(pair.primary, f"{touch(disk, 'write')} || echo failed-as-usual")
+    if "failed-as-usual" not in text:
+        raise AssertionError(f"the guest says {text!r}")
+    assert_equal(pair.query()["state"], "unprotected", "state")
+
+
+def test_both(t):
+    """Neither side has a good disk: the guest goes on and gets the error."""
+    bad = ERRORS["write"]
+    disk = Disk(t.folder, style="blockdev",
+                broken={"primary": bad,
+                        "secondary": dict(bad, sector=0)})
+    pair = t.pair(disks=[disk], keys=KEYS).start()
+    t.counter().wait_more(10)
+    sh(pair.primary, f"dd if=/dev/urandom of={disk.node} bs=4k count=1 "
+       "conv=notrunc,fsync")
+    pair.wait_state("degraded")
+    text = sh(pair.primary, f"{touch(disk, 'write')} || echo failed-as-usual")
+    if "failed-as-usual" not in text:
+        raise AssertionError(f"the guest says {text!r}")
+    t.loads[0].wait_more(10)
+    if pair.query()["state"] == "protected":
+        raise AssertionError("protected by a broken disk")
+
+
+REFUSED = {
+    "missing": "disk d0 is missing or read-only",
+    "read-only": "disk d0 is missing or read-only",
+    "size": "disk d0 differs: .*bytes on the secondary",
+    "same-image": "disk d0 is one image on both sides|lock",
+}
+
+
+@cases(*REFUSED)
+def test_refused(t, what):
+    """A secondary whose disk does not fit says which, and stays of use."""
+    disk = Disk(t.folder)
+    pair = t.pair(disks=[disk])
+    if what == "missing":
+        pair.disks = []
+        extra = ["-device", "virtio-blk-pci,id=dev-d0,drive=d0",
+                 "-blockdev", "driver=null-co,node-name=d0,read-only=on,"
+                 f"size={disk.size << 20}"]
+    elif what == "read-only":
+        disk.make("secondary")
+        disk.keys = ",readonly=on"
+        extra = []
+    elif what == "size":
+        disk.size += 1
+        disk.make("secondary")
+        extra = []
+    else:
+        disk.file["secondary"] = disk.make("primary")
+        disk.keys = ",file.locking=off"
+        extra = []
+    pair.start_secondary(extra=extra)
+    pair.disks = [disk]
+    disk.keys = ",file.locking=off" if what == "same-image" else ""
+    if what == "size":
+        disk.size -= 1
+    pair.start_primary()
+    pair.wait_reason(REFUSED[what])
+    pair.wait_ready()
+
