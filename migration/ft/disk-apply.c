@@ -119,11 +119,34 @@ static void coroutine_fn answer(FtApply *a, FtJournalOp *op)
     tell(a);
 }
 
+typedef struct Discard {
+    Coroutine *co;
+    int ret;
+} Discard;
+
+static void discarded(void *opaque, int ret)
+{
+    Discard *d = opaque;
+
+    d->ret = ret;
+    aio_co_wake(d->co);
+}
+
+/* blk_co_pdiscard() has one parameter more in some releases */
+static int coroutine_fn discard(Target *t, const FtDiskOp *op)
+{
+    Discard d = { .co = qemu_coroutine_self() };
+
+    blk_aio_pdiscard(t->blk, op->offset, op->length, discarded, &d);
+    qemu_coroutine_yield();
+    /* An image that cannot discard keeps what it has */
+    return d.ret == -ENOTSUP || d.ret == -EINVAL ? 0 : d.ret;
+}
+
 static int coroutine_fn perform(FtApply *a, FtJournalOp *op)
 {
     Target *t = &a->target[op->op.disk];
     FtDiskOp *d = &op->op;
-    int ret;
 
     switch (d->kind) {
     case FT_DISK_WRITE:
@@ -132,8 +155,7 @@ static int coroutine_fn perform(FtApply *a, FtJournalOp *op)
         return blk_co_pwrite_zeroes(t->blk, d->offset, d->length,
                                     d->may_unmap ? BDRV_REQ_MAY_UNMAP : 0);
     case FT_DISK_DISCARD:
-        ret = blk_co_pdiscard(t->blk, d->offset, d->length, 0);
-        return ret == -ENOTSUP || ret == -EINVAL ? 0 : ret;
+        return discard(t, d);
     default:
         g_assert_not_reached();
     }

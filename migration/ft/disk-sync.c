@@ -25,6 +25,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/memalign.h"
 #include "qemu/ratelimit.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "block/aio-wait.h"
@@ -106,12 +107,12 @@ static bool next_part(Worker *w)
 
 static void coroutine_fn wait_for_room(Worker *w)
 {
-    int64_t delay = ratelimit_calculate_delay(&dsync.limit, w->bytes);
+    int64_t until = get_clock() +
+                    ratelimit_calculate_delay(&dsync.limit, w->bytes);
 
-    if (delay) {
-        qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, delay);
-    }
-    while (!dsync.stop && ft_channel_queued(dsync.ch) > WINDOW) {
+    /* Short naps: whoever stops the copy waits for their end */
+    while (!dsync.stop && (get_clock() < until ||
+                           ft_channel_queued(dsync.ch) > WINDOW)) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);
     }
 }

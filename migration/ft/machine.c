@@ -4,12 +4,14 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The secondary loads the device state only when it takes over: too late
- * to find out that it does not fit.  So the handshake compares everything
+ * to find out that it does not fit, and another VM of the same build must
+ * not have its disks overwritten.  So the handshake compares everything
  * the load depends on, device by device, and says what differs.
  */
 #include "qemu/osdep.h"
 #include "qemu-version.h"
 #include "qemu/accel.h"
+#include "qemu/uuid.h"
 #include "qapi/error.h"
 #include "qapi/qapi-visit-ft.h"
 #include "qapi/qobject-input-visitor.h"
@@ -18,6 +20,7 @@
 #include "qobject/qobject.h"
 #include "hw/core/cpu.h"
 #include "migration/vmstate.h"
+#include "system/system.h"
 #include "compat.h"
 #include "machine.h"
 
@@ -90,6 +93,7 @@ static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
     FtMachine *m = g_new0(FtMachine, 1);
 
     m->qemu = g_strdup(QEMU_FULL_VERSION);
+    m->uuid = qemu_uuid_unparse_strdup(&qemu_uuid);
     m->machine = g_strdup(MACHINE_GET_CLASS(current_machine)->name);
     m->accelerator = g_strdup(current_accel_name());
     m->cpus = current_machine->smp.cpus;
@@ -240,6 +244,7 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
     }
     *generation = there->generation;
     if (!same_text("the QEMU version", here->qemu, there->qemu, errp) ||
+        !same_text("the VM (-uuid)", here->uuid, there->uuid, errp) ||
         !same_text("the machine type (-machine)", here->machine,
                    there->machine, errp) ||
         !same_text("the accelerator (-accel)", here->accelerator,

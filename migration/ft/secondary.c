@@ -575,7 +575,11 @@ static void session_event(EventNotifier *e)
         break;
     case FT_VERDICT_UNUSABLE:
         error_report("fault tolerance: %s", s->message);
-        wait_for_primary(s->message);
+        if (s->end_reason == FT_END_GUEST_OFF) {
+            quit();
+        } else {
+            wait_for_primary(s->message);
+        }
         break;
     case FT_VERDICT_NONE:
         break;

@@ -2,7 +2,7 @@
 """Writable disks: both images are the same, and none is lost with a host."""
 
 from ftlib import database, disks
-from ftlib.case import cases, full, limit
+from ftlib.case import assert_equal, cases, full, limit
 from ftlib.disks import Disk
 from ftlib.guestsh import sh
 
@@ -44,6 +44,70 @@ def test_same(t, layout):
     pair.primary.wait_exit()
     pair.secondary.wait_exit()
     disks.compare(disk, "primary", "secondary")
+
+
+def flushes(disk, side):
+    return sum(bool(e.flush) for e in disks.log_entries(disk.log(side)))
+
+
+def test_no_flush_of_its_own(t):
+    """The secondary flushes when the guest did, and never else."""
+    disk = Disk(t.folder, logged=True)
+    pair = t.pair(disks=[disk], keys="timeout=2000,interval=50").start()
+    pair.wait_epochs(2)
+    before = flushes(disk, "secondary")
+    for _ in range(5):
+        sh(pair.primary, f"dd if=/dev/urandom of={disk.node} bs=4k count=20 "
+           "oflag=direct conv=notrunc 2>/dev/null")
+        pair.wait_epochs(2)
+    if flushes(disk, "secondary") != before:
+        raise AssertionError(f"{flushes(disk, 'secondary') - before} flushes "
+                             "that the guest did not make")
+    sh(pair.primary, f"dd if=/dev/urandom of={disk.node} bs=4k count=20 "
+       "conv=notrunc,fsync 2>/dev/null")
+    pair.wait_epochs(2)
+    if flushes(disk, "secondary") == before:
+        raise AssertionError("the guest's flush was not carried out")
+
+
+FLASH_SIZE = 128 << 10
+FLASH_AT = (4 << 30) - (256 << 10) - FLASH_SIZE     # below the firmware
+
+
+def test_flash(t):
+    """What the guest programs into its flash is on both sides."""
+    firmware = "/usr/share/seabios/bios-256k.bin"
+    images = {}
+    for side in ("primary", "secondary"):
+        images[side] = t.folder / f"{side}-flash.raw"
+        images[side].write_bytes(b"\xff" * FLASH_SIZE)
+    flash = Flash(firmware, images)
+    pair = t.pair(disks=[flash]).start()
+    t.counter().wait_more(10)
+    spot = FLASH_AT + 0x1234
+    for word in (0x40, 0x5a, 0xff):     # Intel's commands: program, read
+        sh(pair.primary, f"devmem {spot} 8 {word}")
+    found = pair.primary.console.ask(f"run devmem {spot} 8")
+    assert_equal(found, "0x5A", "the byte in the flash")
+    pair.wait_epochs(2)
+    t.survive(pair, pair.kill_primary())
+    found = pair.secondary.console.ask(f"run devmem {spot} 8")
+    assert_equal(found, "0x5A", "the survivor's byte in the flash")
+    pair.secondary.command("quit")
+    pair.secondary.wait_exit()
+    for path in images.values():
+        assert_equal(path.read_bytes()[0x1234], 0x5a, f"the byte in {path}")
+
+
+class Flash:
+    def __init__(self, firmware, images):
+        self.firmware, self.images = firmware, images
+
+    def args(self, side):
+        return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,"
+                f"file={self.firmware}",
+                "-drive", f"if=pflash,unit=1,format=raw,"
+                f"file={self.images[side]}"]
 
 
 FIO = ("fio --name=mix --filename={0} --rw=randrw --rwmixread=30 "

@@ -11,6 +11,7 @@ from ftlib.pair import PORT, machine
 OTHER_MACHINES = {
     "memory": machine(memory=160),
     "vcpus": machine(smp=2),
+    "vm": machine(extra=("-uuid", "1b4e28ba-2fa1-11d2-883f-0016d3cca427")),
     "cpu-model": machine(extra=("-cpu", "qemu64")),
     "machine-type": machine(model="q35"),
     "device": machine(extra=("-device", "virtio-rng-pci")),

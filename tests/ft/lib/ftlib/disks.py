@@ -10,6 +10,7 @@ import subprocess
 
 from ftlib import guest
 
+SECTOR = 512
 SIZE = 32                       # MiB
 # device arguments, and the disk's name in the guest, where it has one
 KINDS = {
@@ -111,7 +112,8 @@ class Disk:
             found += ["-blockdev", f"driver=file,node-name=log-{self.name},"
                       f"filename={log}",
                       "-blockdev", f"driver=blklogwrites,node-name=logged-"
-                      f"{self.name},file={below},log=log-{self.name},log-sector-size=512"]
+                      f"{self.name},file={below},log=log-{self.name},"
+                      f"log-sector-size={SECTOR}"]
             below = f"logged-{self.name}"
         if side in self.slow:
             found += ["-object", f"throttle-group,id=group-{self.name},"
@@ -184,11 +186,15 @@ class LogEntry:
 def log_entries(path):
     magic = 0x6a736677736872
     with open(path, "rb") as log:
+        end = os.fstat(log.fileno()).st_size
+        if not end:
+            return
         found, version, _, size = struct.unpack("<QQQI", log.read(28))
-        if (found, version) != (magic, 1):
+        if not found:           # there was no flush yet
+            size = SECTOR
+        elif (found, version) != (magic, 1):
             raise AssertionError(f"{path} is no log of writes")
         position = size
-        end = os.fstat(log.fileno()).st_size
         # The count in the head is that of the last flush: look for more
         while position < end:
             log.seek(position)

@@ -20,7 +20,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ftlib import case, guest, netns, wait
+from ftlib import case, database, guest, netns, wait
 
 PYTHON = "/usr/bin/python3"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -187,6 +187,10 @@ def pair_jobs(logs, full):
     return jobs
 
 
+def uses_database(job):
+    return isinstance(job, PairJob) and "database" in job.path.read_text()
+
+
 # --- reporting --------------------------------------------------------------
 
 class Report:
@@ -241,6 +245,10 @@ def main():
         try:
             guest.qemu()
             guest.image()
+            if any(uses_database(j) for j in jobs) and not \
+                    database.missing():
+                # Here, not within the time limit of whoever needs it first
+                database.files()
         except guest.Missing as why:
             sys.exit(f"tests/ft/run: {why}")
     report = Report(args.v)
