@@ -137,6 +137,25 @@ filter_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     return settle(f, ret, "writing to");
 }
 
+/* A ZERO or a DISCARD */
+static int coroutine_fn GRAPH_RDLOCK
+logged_range(BlockDriverState *bs, FtDiskOp *op, BdrvRequestFlags flags)
+{
+    FtFilter *f = filter_of(bs);
+    BlockReq req;
+    int ret;
+
+    ft_filter_lock(f, &req, op->offset, op->length);
+    ret = op->kind == FT_DISK_ZERO ?
+          bdrv_co_pwrite_zeroes(bs->backing, op->offset, op->length, flags) :
+          bdrv_co_pdiscard(bs->backing, op->offset, op->length);
+    if (ret >= 0) {
+        ft_disk_log_put(op);
+    }
+    ft_filter_unlock(f, &req);
+    return ret;
+}
+
 static int coroutine_fn GRAPH_RDLOCK
 filter_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                      BdrvRequestFlags flags)
@@ -149,46 +168,31 @@ filter_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
         .kind = FT_DISK_ZERO,
         .may_unmap = flags & BDRV_REQ_MAY_UNMAP,
     };
-    BlockReq req;
     int ret;
 
     if (!ft_disk_log_on() || flags & BDRV_REQ_WRITE_UNCHANGED) {
         ret = bdrv_co_pwrite_zeroes(bs->backing, offset, bytes, flags);
-        return settle(f, ret, "writing to");
+    } else {
+        ft_disk_log_wait(&f->draining);
+        ret = logged_range(bs, &op, flags);
     }
-    ft_disk_log_wait(&f->draining);
-    ft_filter_lock(f, &req, offset, bytes);
-    ret = bdrv_co_pwrite_zeroes(bs->backing, offset, bytes, flags);
-    if (ret >= 0) {
-        ft_disk_log_put(&op);
-    }
-    ft_filter_unlock(f, &req);
     return settle(f, ret, "writing to");
 }
 
 static int coroutine_fn GRAPH_RDLOCK
 filter_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
-    FtFilter *f = filter_of(bs);
     FtDiskOp op = {
         .offset = offset,
         .length = bytes,
-        .disk = f->index,
+        .disk = filter_of(bs)->index,
         .kind = FT_DISK_DISCARD,
     };
-    BlockReq req;
-    int ret;
 
     if (!ft_disk_log_on()) {
         return bdrv_co_pdiscard(bs->backing, offset, bytes);
     }
-    ft_filter_lock(f, &req, offset, bytes);
-    ret = bdrv_co_pdiscard(bs->backing, offset, bytes);
-    if (ret >= 0) {
-        ft_disk_log_put(&op);
-    }
-    ft_filter_unlock(f, &req);
-    return ret;
+    return logged_range(bs, &op, 0);
 }
 
 static int coroutine_fn GRAPH_RDLOCK filter_flush(BlockDriverState *bs)

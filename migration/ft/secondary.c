@@ -149,24 +149,35 @@ static void progress(void *opaque)
     ft_channel_beat(s->ch);
 }
 
+static void say_unusable(FtSession *s, FtRecType type, const char *why)
+{
+    GByteArray *rec = g_byte_array_new();
+
+    ft_wire_put_text(rec, type, why);
+    send_record(s, rec);
+    verdict(s, FT_VERDICT_UNUSABLE, why);
+}
+
 /* This copy is of no use; the primary is told and goes on without it */
 static void say_failed(FtSession *s, const char *why)
 {
-    GByteArray *failed = g_byte_array_new();
-
-    ft_wire_put_text(failed, FT_REC_FAILED, why);
-    send_record(s, failed);
-    verdict(s, FT_VERDICT_UNUSABLE, why);
+    say_unusable(s, FT_REC_FAILED, why);
 }
 
 /* An image of ours is broken: so is this copy */
 static void say_disk_bad(FtSession *s, const char *why)
 {
-    GByteArray *bad = g_byte_array_new();
+    say_unusable(s, FT_REC_DISKBAD, why);
+}
 
-    ft_wire_put_text(bad, FT_REC_DISKBAD, why);
-    send_record(s, bad);
-    verdict(s, FT_VERDICT_UNUSABLE, why);
+static bool check_disks(FtSession *s)
+{
+    g_autofree char *error = ft_apply_error(s->disks.apply);
+
+    if (error) {
+        say_disk_bad(s, error);
+    }
+    return !error;
 }
 
 static void send_answers(FtSession *s)
@@ -184,7 +195,6 @@ static bool await_disks(FtSession *s, FtApplyGoal goal, uint64_t value)
 {
     int64_t end = get_clock() + FT_HUNG_FACTOR * s->timeout_ns;
     uint64_t before = ft_apply_bytes(s->disks.apply);
-    g_autofree char *error = NULL;
 
     while (!ft_apply_wait(s->disks.apply, goal, value,
                           s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT)) {
@@ -200,11 +210,7 @@ static bool await_disks(FtSession *s, FtApplyGoal goal, uint64_t value)
             return false;
         }
     }
-    error = ft_apply_error(s->disks.apply);
-    if (error) {
-        say_disk_bad(s, error);
-    }
-    return !error;
+    return check_disks(s);
 }
 
 /* What has to be true of the disks before an epoch is acknowledged */
@@ -372,16 +378,6 @@ static void judge_silence(FtSession *s)
         dead(s, FT_TAKEOVER_CAUSE_HUNG,
              "the primary's main loop does not turn any more");
     }
-}
-
-static bool check_disks(FtSession *s)
-{
-    g_autofree char *error = ft_apply_error(s->disks.apply);
-
-    if (error) {
-        say_disk_bad(s, error);
-    }
-    return !error;
 }
 
 static void *receiver(void *opaque)

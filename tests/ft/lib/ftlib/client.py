@@ -22,6 +22,13 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
+def outage_at(times, moment):
+    """The silence (ms) that began last before or around `moment`."""
+    gaps = [b - a for a, b in zip(times, times[1:])
+            if a <= moment + 0.5 and b >= moment]
+    return max(gaps, default=0.0) * 1000
+
+
 class Load(threading.Thread):
     """step() does one request and raises when the reply is wrong."""
 
@@ -98,11 +105,7 @@ class Load(threading.Thread):
         return gap * 1000, start
 
     def outage_at(self, moment):
-        """The silence (ms) that began last before or around `moment`."""
-        times = list(self.times)
-        gaps = [b - a for a, b in zip(times, times[1:])
-                if a <= moment + 0.5 and b >= moment]
-        return max(gaps, default=0.0) * 1000
+        return outage_at(list(self.times), moment)
 
 
 class Counter(Load):

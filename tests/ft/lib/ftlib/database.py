@@ -2,6 +2,7 @@
 """PostgreSQL in the guest, on a mirrored disk, and clients that remember
 what it acknowledged."""
 
+import functools
 import os
 import pathlib
 import random
@@ -10,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from ftlib import guest, netns, wait
+from ftlib import client, guest, netns, wait
 from ftlib.disks import Disk
 from ftlib.guestsh import sh
 
@@ -42,6 +43,7 @@ def missing():
     return None
 
 
+@functools.lru_cache(maxsize=None)
 def files():
     """The folder that scripts/database-image makes."""
     done = subprocess.run([str(guest.ROOT / "scripts" / "database-image")],
@@ -177,12 +179,8 @@ class Bank:
             self.progress.notify_all()
 
     def outage_at(self, moment):
-        """The silence of all tellers (ms) that began before or around
-        `moment`."""
-        times = list(self.times)
-        gaps = [b - a for a, b in zip(times, times[1:])
-                if a <= moment + 0.5 and b >= moment]
-        return max(gaps, default=0.0) * 1000
+        """As of one load, of all tellers together."""
+        return client.outage_at(list(self.times), moment)
 
     def failed(self):
         return next((t.error for t in self.tellers if t.error), None)
