@@ -9,7 +9,9 @@
  *
  * A moment is committed when the secondary has acknowledged the epoch that
  * ended with it.  One epoch is in flight at a time; the guest runs in the
- * next one meanwhile.  Output is held from the first cut on.
+ * next one meanwhile.  Output is held from the first cut on, until its epoch
+ * is committed and, with durability=disk, the guest's flushes in it are
+ * carried out where they have to be.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -42,7 +44,8 @@ static struct {
     FtShip ship;
     FtFirstCopy first;
     bool copying;
-    bool acked;                 /* an epoch was committed, output waits */
+    bool acked;                 /* an epoch was committed */
+    uint64_t released;          /* the output of epochs up to this one */
 } cp;
 
 uint64_t ft_checkpoint_committed(void)
@@ -121,13 +124,38 @@ static void take_cut(FtCutCause cause)
     ft_ship(&cp.ship, &cp.cut, cp.ch);
 }
 
+static void first_cut(const char *error)
+{
+    if (error) {
+        ft_primary_lost(error);
+        return;
+    }
+    ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
+    ft_pacer_start(cp.ram, take_cut);
+    take_cut(FT_CAUSE_INTERVAL);
+}
+
+/* What waits, if anything, for the disks only */
+static void release(void)
+{
+    uint64_t stable = ft_mirror_stable(cp.epoch.stable);
+
+    if (stable > cp.released) {
+        cp.released = stable;
+        ft_gate_release(stable);
+    }
+}
+
 static void first_copy_finished(void)
 {
     cp.copying = false;
     ft_first_copy_stop(&cp.first);
-    ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
-    ft_pacer_start(cp.ram, take_cut);
-    take_cut(FT_CAUSE_INTERVAL);
+    if (ft_opts.shared) {
+        ft_mirror_start(cp.ch, &cp.epoch.current, release);
+        ft_mirror_flush(first_cut);
+    } else {
+        first_cut(NULL);
+    }
 }
 
 static void disks_copied(const char *error)
@@ -166,6 +194,11 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
         .checks_passed = ft_counters.checks_passed,
         .checks_failed = ft_counters.checks_failed,
     };
+    if (ft_mirror_stuck()) {
+        error_setg(errp, "a shared drive has failed and the guest's writes "
+                   "wait here; mend it and use cont");
+        return false;
+    }
     cp.ram = ram;
     cp.ch = ch;
     ft_epoch_init(&cp.epoch);
@@ -179,8 +212,13 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
         goto fail_ship;
     }
     cp.copying = true;
-    ft_mirror_start(ch, &cp.epoch.current);
-    ft_disk_sync_start(ch, disk_sync_mode(), disks_copied);
+    cp.released = 0;
+    if (ft_opts.shared) {
+        ft_mirror_flush(disks_copied);
+    } else {
+        ft_mirror_start(ch, &cp.epoch.current, release);
+        ft_disk_sync_start(ch, disk_sync_mode(), disks_copied);
+    }
     return true;
 
 fail_ship:
@@ -190,9 +228,12 @@ fail_cut:
     return false;
 }
 
-static bool take_ack(uint64_t number, Error **errp)
+static bool take_ack(const FtRecord *rec, Error **errp)
 {
-    if (!ft_epoch_ack(&cp.epoch, number, errp)) {
+    uint64_t number, stable;
+
+    ft_wire_get_ack(rec, &number, &stable);
+    if (!ft_epoch_ack(&cp.epoch, number, stable, errp)) {
         return false;
     }
     cp.acked = true;
@@ -206,15 +247,17 @@ static bool take_ack(uint64_t number, Error **errp)
 
 static void checkpoint_settled(bool ending)
 {
-    if (!cp.acked) {
-        return;
-    }
+    bool acked = cp.acked;
+
     cp.acked = false;
-    if (cp.epoch.committed == 1) {
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
+    if (acked) {
+        ft_mirror_commit(cp.epoch.committed);
+        if (cp.epoch.committed == 1) {
+            ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
+        }
     }
-    ft_gate_release(cp.epoch.committed);
-    if (!ending) {
+    release();
+    if (acked && !ending) {
         ft_pacer_committed();
     }
 }
@@ -222,7 +265,10 @@ static void checkpoint_settled(bool ending)
 static bool checkpoint_record(const FtRecord *rec, Error **errp)
 {
     if (rec->type == FT_REC_ACK) {
-        return take_ack(ft_wire_get_u64(rec), errp);
+        return take_ack(rec, errp);
+    }
+    if (rec->type == FT_REC_STABLE) {
+        return ft_epoch_stable(&cp.epoch, ft_wire_get_u64(rec), errp);
     }
     if (rec->type == FT_REC_DISKSAME) {
         return ft_disk_sync_answer(rec, errp);

@@ -44,7 +44,7 @@
 #include "system/tcg.h"
 #include "cut.h"
 #include "device.h"
-#include "disk-log.h"
+#include "disk-mirror.h"
 #include "failout.h"
 #include "fault.h"
 #include "ft.h"
@@ -220,7 +220,7 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
         return FT_CUT_SKIPPED;
     }
     ft_fault(FT_FAULT_CUT_PAUSED);
-    ft_disk_log_cut();
+    ft_mirror_cut();
     cut->epoch = ft_epoch_cut(epoch);
     cut->without_pause = !paused;
     cut->stop = lap(&t);

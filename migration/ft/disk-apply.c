@@ -1,5 +1,5 @@
 /*
- * QEMU-FT: writing committed epochs to the secondary's images
+ * QEMU-FT: writing committed epochs to images
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -17,10 +17,15 @@
  * A flush of a disk that nothing was written to since its last one is not
  * carried out.
  *
- * An image that fails once is not written to again: what follows is dropped,
- * and the copy is of no use any more.
+ * After the first failure nothing more is performed: on the secondary the
+ * copy is of no use any more; on the primary (disk-hold.c) whoever owns the
+ * operations tries again.
  *
- * The receiver thread submits and waits; it never touches the block layer.
+ * An epoch is stable when the last flush in it has succeeded.  That is what
+ * its output may wait for.
+ *
+ * On the secondary the receiver thread submits and waits; it never touches
+ * the block layer.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -31,18 +36,17 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "block/aio-wait.h"
-#include "block/block_int.h"
 #include "disk-apply.h"
 #include "disk-hash.h"
 #include "fault.h"
 
 #define MAX_INFLIGHT 16
+#define NAP_NS 100000
 
-typedef struct Target {
-    char *name;
-    BlockBackend *blk;
-    bool dirty;                 /* written to since its last flush */
-} Target;
+/* An epoch, and where its last flush is */
+typedef struct Mark {
+    uint64_t epoch, position;
+} Mark;
 
 typedef struct Flight {
     QLIST_ENTRY(Flight) next;
@@ -52,8 +56,10 @@ typedef struct Flight {
 
 struct FtApply {
     uint32_t n;
-    Target target[FT_WIRE_MAX_DISKS];
+    FtApplyTarget target[FT_WIRE_MAX_DISKS];
+    bool dirty[FT_WIRE_MAX_DISKS];      /* written to since its last flush */
     void (*wake)(void *opaque);
+    bool (*held_up)(void);
     void *opaque;
 
     QemuMutex lock;
@@ -63,7 +69,8 @@ struct FtApply {
     uint64_t bytes;             /* of all that is not done */
     uint64_t submitted;         /* operations ever */
     uint64_t taken;             /* of these, by the pump */
-    uint64_t flushed;           /* position of the last flush that is done */
+    uint64_t submitted_epoch;
+    GArray *marks;              /* of epochs that are not stable */
     bool busy;                  /* the pump or a request runs */
     bool stop;
     char *error;
@@ -76,12 +83,12 @@ struct FtApply {
     QLIST_HEAD(, Flight) flights;
 };
 
-static void fail(FtApply *a, Target *t, const char *what, int ret)
+static void fail(FtApply *a, uint16_t disk, const char *what, int ret)
 {
     QEMU_LOCK_GUARD(&a->lock);
     if (!a->error) {
-        a->error = g_strdup_printf("%s disk %s of the secondary failed: %s",
-                                   what, t->name, strerror(-ret));
+        a->error = g_strdup_printf("%s %s failed: %s", what,
+                                   a->target[disk].name, strerror(-ret));
     }
 }
 
@@ -100,14 +107,14 @@ static void tell(FtApply *a)
 
 static void coroutine_fn answer(FtApply *a, FtJournalOp *op)
 {
-    Target *t = &a->target[op->op.disk];
+    FtApplyTarget *t = &a->target[op->op.disk];
     uint8_t hash[FT_WIRE_DISK_HASH];
     uint8_t *data = qemu_memalign(4096, op->op.length);
     FtDiskSame same = { .offset = op->op.offset, .disk = op->op.disk };
-    int ret = blk_co_pread(t->blk, op->op.offset, op->op.length, data, 0);
+    int ret = t->read(t->opaque, op->op.offset, op->op.length, data);
 
     if (ret < 0) {
-        fail(a, t, "reading", ret);
+        fail(a, op->op.disk, "reading", ret);
     } else {
         ft_disk_hash(data, op->op.length, hash);
         same.same = !memcmp(hash, op->hash, sizeof(hash));
@@ -119,76 +126,35 @@ static void coroutine_fn answer(FtApply *a, FtJournalOp *op)
     tell(a);
 }
 
-typedef struct Discard {
-    Coroutine *co;
-    int ret;
-} Discard;
-
-static void discarded(void *opaque, int ret)
+static void done_with(FtApply *a, FtJournalOp *op, bool performed)
 {
-    Discard *d = opaque;
-
-    d->ret = ret;
-    aio_co_wake(d->co);
-}
-
-/* blk_co_pdiscard() has one parameter more in some releases */
-static int coroutine_fn discard(Target *t, const FtDiskOp *op)
-{
-    Discard d = { .co = qemu_coroutine_self() };
-
-    blk_aio_pdiscard(t->blk, op->offset, op->length, discarded, &d);
-    qemu_coroutine_yield();
-    /* An image that cannot discard keeps what it has */
-    return d.ret == -ENOTSUP || d.ret == -EINVAL ? 0 : d.ret;
-}
-
-static int coroutine_fn perform(FtApply *a, FtJournalOp *op)
-{
-    Target *t = &a->target[op->op.disk];
-    FtDiskOp *d = &op->op;
-
-    switch (d->kind) {
-    case FT_DISK_WRITE:
-        return blk_co_pwrite(t->blk, d->offset, d->length, op->data, 0);
-    case FT_DISK_ZERO:
-        return blk_co_pwrite_zeroes(t->blk, d->offset, d->length,
-                                    d->may_unmap ? BDRV_REQ_MAY_UNMAP : 0);
-    case FT_DISK_DISCARD:
-        return discard(t, d);
-    default:
-        g_assert_not_reached();
+    WITH_QEMU_LOCK_GUARD(&a->lock) {
+        a->bytes -= ft_journal_op_bytes(op);
+        qemu_cond_broadcast(&a->moved);
     }
-}
-
-static void done_with(FtApply *a, FtJournalOp *op)
-{
-    QEMU_LOCK_GUARD(&a->lock);
-    a->bytes -= ft_journal_op_bytes(op);
-    ft_journal_op_free(op);
-    qemu_cond_broadcast(&a->moved);
+    ft_journal_op_end(op, performed);
 }
 
 static void coroutine_fn fly(void *opaque)
 {
     Flight *f = opaque;
     FtApply *a = f->a;
-    Target *t = &a->target[f->op->op.disk];
+    uint16_t disk = f->op->op.disk;
     Coroutine *waiting;
+    int ret = 0;
 
     if (f->op->question) {
         answer(a, f->op);
     } else {
-        int ret = perform(a, f->op);
-
-        t->dirty = true;
+        ret = a->target[disk].perform(a->target[disk].opaque, f->op);
+        a->dirty[disk] = true;
         if (ret < 0) {
-            fail(a, t, "writing to", ret);
+            fail(a, disk, "writing to", ret);
             tell(a);
         }
         ft_fault(FT_FAULT_DISK_APPLIED);
     }
-    done_with(a, f->op);
+    done_with(a, f->op, ret >= 0);
     QLIST_REMOVE(f, next);
     g_free(f);
     a->inflight--;
@@ -225,6 +191,9 @@ static void coroutine_fn launch(FtApply *a, FtJournalOp *op)
 {
     Flight *f = g_new0(Flight, 1);
 
+    while (a->held_up && a->held_up()) {
+        qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);
+    }
     while (a->inflight >= MAX_INFLIGHT || overlaps(a, &op->op)) {
         wait_one(a);
     }
@@ -235,26 +204,45 @@ static void coroutine_fn launch(FtApply *a, FtJournalOp *op)
     qemu_coroutine_enter(qemu_coroutine_create(fly, f));
 }
 
+/* True: an epoch has become stable */
+static bool flushed(FtApply *a, uint64_t position)
+{
+    guint n = 0;
+
+    QEMU_LOCK_GUARD(&a->lock);
+    while (n < a->marks->len &&
+           g_array_index(a->marks, Mark, n).position <= position) {
+        n++;
+    }
+    g_array_remove_range(a->marks, 0, n);
+    return n;
+}
+
 static void coroutine_fn flush(FtApply *a, FtJournalOp *op, uint64_t position)
 {
-    Target *t = &a->target[op->op.disk];
-    int ret = 0;
+    uint16_t disk = op->op.disk;
+    bool ok, news = false;
 
     while (a->inflight) {
         wait_one(a);
     }
-    if (t->dirty && !broken(a)) {
-        t->dirty = false;
-        ret = blk_co_flush(t->blk);
+    ok = !broken(a);
+    if (ok && a->dirty[disk]) {
+        int ret = a->target[disk].perform(a->target[disk].opaque, op);
+
+        if (ret < 0) {
+            fail(a, disk, "flushing", ret);
+            ok = false;
+            news = true;
+        } else {
+            a->dirty[disk] = false;
+        }
     }
-    if (ret < 0) {
-        fail(a, t, "flushing", ret);
-    } else if (!broken(a)) {
-        QEMU_LOCK_GUARD(&a->lock);
-        a->flushed = position;
+    if (ok) {
+        news = flushed(a, position);
     }
-    done_with(a, op);
-    if (ret < 0) {
+    done_with(a, op, ok);
+    if (news) {
         tell(a);
     }
 }
@@ -290,7 +278,7 @@ static void coroutine_fn pump(void *opaque)
     do {
         while ((op = next_op(a, &position))) {
             if (broken(a)) {
-                done_with(a, op);
+                done_with(a, op, false);
             } else if (!op->question && op->op.kind == FT_DISK_FLUSH) {
                 flush(a, op, position);
             } else {
@@ -310,15 +298,12 @@ static void kick(void *opaque)
     qemu_coroutine_enter(qemu_coroutine_create(pump, opaque));
 }
 
-uint64_t ft_apply_submit(FtApply *a, FtJournalPart *part)
+void ft_apply_submit(FtApply *a, FtJournalPart *part, uint64_t epoch)
 {
     uint64_t position = 0, n = 0;
     bool first;
     FtJournalOp *op;
 
-    if (QSIMPLEQ_EMPTY(&part->ops)) {
-        return 0;
-    }
     QSIMPLEQ_FOREACH(op, &part->ops, next) {
         n++;
         if (!op->question && op->op.kind == FT_DISK_FLUSH) {
@@ -326,26 +311,33 @@ uint64_t ft_apply_submit(FtApply *a, FtJournalPart *part)
         }
     }
     WITH_QEMU_LOCK_GUARD(&a->lock) {
+        a->submitted_epoch = epoch;
         if (position) {
-            position += a->submitted;
+            Mark mark = { epoch, a->submitted + position };
+
+            g_array_append_val(a->marks, mark);
         }
         a->submitted += n;
         a->bytes += part->bytes;
-        first = !a->busy;
-        a->busy = true;
+        first = !a->busy && n;
+        a->busy |= first;
         ft_journal_part_append(&a->queue, part);
     }
     if (first) {
         aio_bh_schedule_oneshot(qemu_get_aio_context(), kick, a);
     }
-    return position;
+}
+
+uint64_t ft_apply_stable(FtApply *a)
+{
+    QEMU_LOCK_GUARD(&a->lock);
+    return a->marks->len ? g_array_index(a->marks, Mark, 0).epoch - 1 :
+           a->submitted_epoch;
 }
 
 static bool reached_locked(FtApply *a, FtApplyGoal goal, uint64_t value)
 {
     switch (goal) {
-    case FT_APPLY_FLUSHED:
-        return a->flushed >= value;
     case FT_APPLY_BELOW:
         return a->bytes < value;
     case FT_APPLY_IDLE:
@@ -371,12 +363,11 @@ char *ft_apply_error(FtApply *a)
 
 bool ft_apply_attention(FtApply *a)
 {
-    return qatomic_read(&a->attention);
+    return qatomic_read(&a->attention) && qatomic_xchg(&a->attention, false);
 }
 
 void ft_apply_answers(FtApply *a, GByteArray *out)
 {
-    qatomic_set(&a->attention, false);
     QEMU_LOCK_GUARD(&a->lock);
     if (a->answers->len) {
         g_byte_array_append(out, a->answers->data, a->answers->len);
@@ -390,55 +381,29 @@ uint64_t ft_apply_bytes(FtApply *a)
     return a->bytes;
 }
 
-static bool activate(BlockDriverState *bs, Error **errp)
-{
-    GRAPH_RDLOCK_GUARD_MAINLOOP();
-
-    return bdrv_activate(bs, errp) >= 0;
-}
-
-static bool open_target(FtApply *a, const FtDisk *d, Error **errp)
-{
-    Target *t = &a->target[a->n];
-
-    if (!activate(d->bs, errp)) {
-        error_prepend(errp, "disk %s of the secondary cannot be used: ",
-                      d->name);
-        return false;
-    }
-    t->blk = blk_new(qemu_get_aio_context(),
-                     BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE, BLK_PERM_ALL);
-    blk_set_allow_aio_context_change(t->blk, true);
-    a->n++;
-    t->name = g_strdup(d->name);
-    if (blk_insert_bs(t->blk, d->bs, errp) < 0) {
-        error_prepend(errp, "disk %s of the secondary cannot be written: ",
-                      d->name);
-        return false;
-    }
-    blk_set_enable_write_cache(t->blk, true);
-    return true;
-}
-
-FtApply *ft_apply_new(const FtDisks *disks, void (*wake)(void *),
-                      void *opaque, Error **errp)
+FtApply *ft_apply_new(void (*wake)(void *opaque), bool (*held_up)(void),
+                      void *opaque)
 {
     FtApply *a = g_new0(FtApply, 1);
 
     a->wake = wake;
+    a->held_up = held_up;
     a->opaque = opaque;
     qemu_mutex_init(&a->lock);
     qemu_cond_init(&a->moved);
     ft_journal_part_init(&a->queue);
     QLIST_INIT(&a->flights);
     a->answers = g_byte_array_new();
-    for (uint32_t i = 0; i < disks->n; i++) {
-        if (!open_target(a, &disks->disk[i], errp)) {
-            ft_apply_free(a);
-            return NULL;
-        }
-    }
+    a->marks = g_array_new(false, false, sizeof(Mark));
     return a;
+}
+
+void ft_apply_add(FtApply *a, const FtApplyTarget *target)
+{
+    a->target[a->n] = *target;
+    /* What an earlier process has written may not be stable yet */
+    a->dirty[a->n] = true;
+    a->n++;
 }
 
 static bool is_busy(FtApply *a)
@@ -470,10 +435,13 @@ void ft_apply_free(FtApply *a)
     }
     AIO_WAIT_WHILE_UNLOCKED(NULL, is_busy(a));
     for (uint32_t i = 0; i < a->n; i++) {
-        blk_unref(a->target[i].blk);
+        if (a->target[i].release) {
+            a->target[i].release(a->target[i].opaque);
+        }
         g_free(a->target[i].name);
     }
     g_byte_array_free(a->answers, true);
+    g_array_free(a->marks, true);
     g_free(a->error);
     qemu_cond_destroy(&a->moved);
     qemu_mutex_destroy(&a->lock);

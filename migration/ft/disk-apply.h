@@ -1,33 +1,47 @@
 /*
- * QEMU-FT: writing committed epochs to the secondary's images
+ * QEMU-FT: writing committed epochs to images
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef MIGRATION_FT_DISK_APPLY_H
 #define MIGRATION_FT_DISK_APPLY_H
 
-#include "disk.h"
 #include "journal.h"
 
 typedef struct FtApply FtApply;
 
+/* One disk.  The functions run in coroutines of the main loop. */
+typedef struct FtApplyTarget {
+    char *name;                 /* as it is to stand in an error; freed */
+    void *opaque;
+    /* WRITE, ZERO, DISCARD or FLUSH; 0 or -errno */
+    int coroutine_fn (*perform)(void *opaque, const FtJournalOp *op);
+    /* Only needed where questions come */
+    int coroutine_fn (*read)(void *opaque, int64_t offset, int64_t bytes,
+                             uint8_t *data);
+    void (*release)(void *opaque);      /* may be NULL */
+} FtApplyTarget;
+
 /**
- * ft_apply_new: get ready to write to the images of @disks
+ * ft_apply_new: an applier without disks
  *
- * @wake: called in the main loop when answers or an error wait for the
- *     receiver
+ * @wake: called in the main loop when answers, an error or a stable epoch
+ *     wait to be looked at
+ * @held_up: start nothing while this says true; may be NULL
  *
- * Main loop, BQL held.  Activates the images, which takes their locks.
- * NULL with @errp set, naming the drive.
+ * Main loop, BQL held.
  */
-FtApply *ft_apply_new(const FtDisks *disks, void (*wake)(void *),
-                      void *opaque, Error **errp);
+FtApply *ft_apply_new(void (*wake)(void *opaque), bool (*held_up)(void),
+                      void *opaque);
+
+/** ft_apply_add: the next disk; before anything is submitted for it */
+void ft_apply_add(FtApply *a, const FtApplyTarget *target);
 
 /**
  * ft_apply_finish: wait until all that was submitted is in the images
  *
- * Main loop, the receiver thread has ended.  False with @errp set when a
- * disk has failed.
+ * Main loop, nobody submits any more.  False with @errp set when a disk has
+ * failed.
  */
 bool ft_apply_finish(FtApply *a, Error **errp);
 
@@ -37,13 +51,19 @@ void ft_apply_free(FtApply *a);
 /**
  * ft_apply_submit: apply all of @part after what was submitted before
  *
- * Receiver thread.  @part is empty afterwards.  Returns the position of the
- * last flush in it, 0 when there is none.
+ * @epoch: which it belongs to, not less than that of any call before
+ *
+ * One thread at a time.  @part is empty afterwards.
  */
-uint64_t ft_apply_submit(FtApply *a, FtJournalPart *part);
+void ft_apply_submit(FtApply *a, FtJournalPart *part, uint64_t epoch);
+
+/**
+ * ft_apply_stable: the last submitted epoch with no flush to be carried out
+ * in it, nor in one before it
+ */
+uint64_t ft_apply_stable(FtApply *a);
 
 typedef enum FtApplyGoal {
-    FT_APPLY_FLUSHED,           /* up to a position that submit() returned */
     FT_APPLY_BELOW,             /* less than so many bytes wait */
     FT_APPLY_IDLE,              /* everything is done */
 } FtApplyGoal;
@@ -63,7 +83,7 @@ char *ft_apply_error(FtApply *a);
 /** ft_apply_answers: DISKSAME records to be sent, moved to @out */
 void ft_apply_answers(FtApply *a, GByteArray *out);
 
-/** ft_apply_attention: an answer or an error waits; cheap */
+/** ft_apply_attention: wake() was called since this was asked last; cheap */
 bool ft_apply_attention(FtApply *a);
 
 /** ft_apply_bytes: memory of operations not yet applied */

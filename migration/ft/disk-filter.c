@@ -15,6 +15,9 @@
  *
  * While nobody is connected requests pass through untouched.
  *
+ * Shared images are another matter: what changes them goes to disk-hold.c,
+ * and to the peer, and reads see through what is held there.
+ *
  * An error of the image is told to failout.c and returned: by the time the
  * guest could act on it this copy of the guest has stopped for good, unless
  * there is no peer that can go on.
@@ -32,8 +35,10 @@
 #include "block/block_int.h"
 #include "block/graph-lock.h"
 #include "disk-filter.h"
+#include "disk-hold.h"
 #include "disk-log.h"
 #include "fault.h"
+#include "options.h"
 
 struct FtFilter {
     BlockDriverState *bs;       /* NULL: somebody has taken it out */
@@ -45,6 +50,8 @@ struct FtFilter {
     BlockReqList busy;          /* ranges written or copied right now */
     int draining;               /* atomic */
 };
+
+static int all_draining;        /* atomic: the sum */
 
 typedef struct FtFilterState {
     FtFilter *f;
@@ -83,9 +90,22 @@ static int coroutine_fn GRAPH_RDLOCK
 filter_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
               QEMUIOVector *qiov, BdrvRequestFlags flags)
 {
-    return settle(filter_of(bs),
-                  bdrv_co_preadv(bs->backing, offset, bytes, qiov, flags),
-                  "reading");
+    FtFilter *f = filter_of(bs);
+    FtHoldView *held = ft_hold_on() ?
+                       ft_hold_look(f->index, offset, bytes) : NULL;
+    int ret = bdrv_co_preadv(bs->backing, offset, bytes, qiov, flags);
+
+    if (held) {
+        ft_hold_lay(held, offset, qiov);
+    }
+    return settle(f, ret, "reading");
+}
+
+/* Whether a request must not simply pass through */
+static bool watched(BdrvRequestFlags flags)
+{
+    return ft_hold_on() ||
+           (ft_disk_log_on() && !(flags & BDRV_REQ_WRITE_UNCHANGED));
 }
 
 static int coroutine_fn GRAPH_RDLOCK
@@ -110,13 +130,22 @@ logged_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
     }
     qemu_iovec_to_buf(qiov, 0, data, bytes);
     ft_filter_lock(f, &req, offset, bytes);
-    ret = bdrv_co_pwritev(bs->backing, offset, bytes, &copy,
-                          flags & ~BDRV_REQ_REGISTERED_BUF);
-    if (ret >= 0) {
+    if (ft_hold_on()) {
         ft_disk_log_put(&op);
+        ft_hold_put(&op);
+        data = NULL;
+        ret = 0;
+    } else {
+        ret = bdrv_co_pwritev(bs->backing, offset, bytes, &copy,
+                              flags & ~BDRV_REQ_REGISTERED_BUF);
+        if (ret >= 0) {
+            ft_disk_log_put(&op);
+        }
     }
     ft_filter_unlock(f, &req);
-    ft_disk_log_free(data);
+    if (data) {
+        ft_disk_log_free(data);
+    }
     ft_fault(FT_FAULT_DISK_WRITE);
     return ret;
 }
@@ -128,7 +157,7 @@ filter_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     FtFilter *f = filter_of(bs);
     int ret;
 
-    if (!ft_disk_log_on() || flags & BDRV_REQ_WRITE_UNCHANGED) {
+    if (!watched(flags)) {
         ret = bdrv_co_pwritev(bs->backing, offset, bytes, qiov, flags);
     } else {
         ft_disk_log_wait(&f->draining);
@@ -143,14 +172,20 @@ logged_range(BlockDriverState *bs, FtDiskOp *op, BdrvRequestFlags flags)
 {
     FtFilter *f = filter_of(bs);
     BlockReq req;
-    int ret;
+    int ret = 0;
 
     ft_filter_lock(f, &req, op->offset, op->length);
-    ret = op->kind == FT_DISK_ZERO ?
-          bdrv_co_pwrite_zeroes(bs->backing, op->offset, op->length, flags) :
-          bdrv_co_pdiscard(bs->backing, op->offset, op->length);
-    if (ret >= 0) {
+    if (ft_hold_on()) {
         ft_disk_log_put(op);
+        ft_hold_put(op);
+    } else {
+        ret = op->kind == FT_DISK_ZERO ?
+              bdrv_co_pwrite_zeroes(bs->backing, op->offset, op->length,
+                                    flags) :
+              bdrv_co_pdiscard(bs->backing, op->offset, op->length);
+        if (ret >= 0) {
+            ft_disk_log_put(op);
+        }
     }
     ft_filter_unlock(f, &req);
     return ret;
@@ -170,7 +205,7 @@ filter_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     };
     int ret;
 
-    if (!ft_disk_log_on() || flags & BDRV_REQ_WRITE_UNCHANGED) {
+    if (!watched(flags)) {
         ret = bdrv_co_pwrite_zeroes(bs->backing, offset, bytes, flags);
     } else {
         ft_disk_log_wait(&f->draining);
@@ -189,7 +224,7 @@ filter_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
         .kind = FT_DISK_DISCARD,
     };
 
-    if (!ft_disk_log_on()) {
+    if (!watched(0)) {
         return bdrv_co_pdiscard(bs->backing, offset, bytes);
     }
     return logged_range(bs, &op, 0);
@@ -202,6 +237,11 @@ static int coroutine_fn GRAPH_RDLOCK filter_flush(BlockDriverState *bs)
     int ret;
 
     if (!bs->backing) {
+        return 0;
+    }
+    if (ft_hold_on()) {
+        ft_disk_log_put(&op);
+        ft_hold_put(&op);
         return 0;
     }
     ret = bdrv_co_flush(bs->backing->bs);
@@ -240,6 +280,7 @@ static void filter_drain_begin(BlockDriverState *bs)
 {
     if (filter_of(bs)) {
         qatomic_inc(&filter_of(bs)->draining);
+        qatomic_inc(&all_draining);
     }
 }
 
@@ -247,6 +288,7 @@ static void filter_drain_end(BlockDriverState *bs)
 {
     if (filter_of(bs)) {
         qatomic_dec(&filter_of(bs)->draining);
+        qatomic_dec(&all_draining);
     }
 }
 
@@ -256,6 +298,8 @@ static void filter_close(BlockDriverState *bs)
 
     if (f) {
         f->bs = NULL;
+        /* A node that is closed hears nothing of the drain's end */
+        qatomic_sub(&all_draining, qatomic_xchg(&f->draining, 0));
     }
 }
 
@@ -287,11 +331,14 @@ static void block_operations(FtFilter *f, bool block)
         BLOCK_OP_TYPE_RESIZE, BLOCK_OP_TYPE_STREAM, BLOCK_OP_TYPE_REPLACE,
         BLOCK_OP_TYPE_BACKUP_TARGET, BLOCK_OP_TYPE_CHANGE,
         BLOCK_OP_TYPE_EJECT, BLOCK_OP_TYPE_DRIVE_DEL,
+        /* The image alone is not what the guest sees while writes are held */
+        BLOCK_OP_TYPE_BACKUP_SOURCE,
     };
+    int ntypes = ARRAY_SIZE(types) - !ft_opts.shared;
     BlockDriverState *nodes[] = { f->bs, ft_filter_image(f) };
 
     for (int n = 0; n < ARRAY_SIZE(nodes); n++) {
-        for (int i = 0; nodes[n] && i < ARRAY_SIZE(types); i++) {
+        for (int i = 0; nodes[n] && i < ntypes; i++) {
             if (block) {
                 bdrv_op_block(nodes[n], types[i], f->blocker);
             } else {
@@ -339,8 +386,9 @@ FtFilter *ft_filter_insert(const FtDisk *disk, uint16_t index,
         g_free(f);
         return NULL;
     }
-    error_setg(&f->blocker, "drive %s is mirrored by fault tolerance; use "
-               "ft-stop first", disk->name);
+    error_setg(&f->blocker, "drive %s is %s by fault tolerance; use "
+               "ft-stop first", disk->name,
+               ft_opts.shared ? "held back" : "mirrored");
     block_operations(f, true);
     return f;
 }
@@ -355,6 +403,39 @@ void ft_filter_remove(FtFilter *f)
     if (!f->bs) {
         error_free(f->blocker);
         g_free(f);
+    }
+}
+
+bool ft_filter_draining(void)
+{
+    return qatomic_read(&all_draining);
+}
+
+int coroutine_fn ft_filter_perform(FtFilter *f, const FtJournalOp *op)
+{
+    const FtDiskOp *d = &op->op;
+    BdrvChild *image;
+    int ret;
+    GRAPH_RDLOCK_GUARD();
+
+    if (!f->bs || !f->bs->backing) {
+        return -ENOMEDIUM;
+    }
+    image = f->bs->backing;
+    switch (d->kind) {
+    case FT_DISK_WRITE:
+        return bdrv_co_pwrite(image, d->offset, d->length, op->data, 0);
+    case FT_DISK_ZERO:
+        return bdrv_co_pwrite_zeroes(image, d->offset, d->length,
+                                     d->may_unmap ? BDRV_REQ_MAY_UNMAP : 0);
+    case FT_DISK_DISCARD:
+        ret = bdrv_co_pdiscard(image, d->offset, d->length);
+        /* An image that cannot discard keeps what it has */
+        return ret == -ENOTSUP || ret == -EINVAL ? 0 : ret;
+    case FT_DISK_FLUSH:
+        return bdrv_co_flush(image->bs);
+    default:
+        g_assert_not_reached();
     }
 }
 

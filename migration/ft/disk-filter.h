@@ -8,6 +8,7 @@
 
 #include "block/reqlist.h"
 #include "disk.h"
+#include "journal.h"
 
 typedef struct FtFilter FtFilter;
 
@@ -35,6 +36,16 @@ bool ft_filter_covers(FtFilter *f);
 
 const FtDisk *ft_filter_disk(FtFilter *f);
 uint16_t ft_filter_index(FtFilter *f);
+
+/** ft_filter_draining: some disk is drained right now; any thread */
+bool ft_filter_draining(void);
+
+/**
+ * ft_filter_perform: carry out on the image what was held back from it
+ *
+ * 0 or -errno.
+ */
+int coroutine_fn ft_filter_perform(FtFilter *f, const FtJournalOp *op);
 
 /** ft_filter_image: the node below, for reading; NULL when it has gone */
 BlockDriverState *ft_filter_image(FtFilter *f);

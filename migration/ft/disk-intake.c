@@ -7,32 +7,58 @@
  * first copy brings, and what the guest writes beside it, goes to the images
  * at once.  From then on only committed epochs do.
  *
- * Memory: what waits to be applied (FT_DISK_BACKLOG, or the one epoch that
- * exceeds it) and what belongs to the two epochs that can be open, which the
+ * With durability=disk output of an epoch waits on the primary until the
+ * guest's flushes in it are carried out here.  The acknowledgement does not
+ * wait: it says up to which epoch that is so, and STABLE says more later.
+ *
+ * Shared images are the primary's as long as it lives.  There is no first
+ * copy, only what the guest has written lately.  What is committed is
+ * kept until it says APPLIED: until then its host may lose some of it.  At a
+ * takeover all that was kept is written, in order, whether or not it is
+ * there already: the images hold some of it, and nothing newer.
+ *
+ * Memory: what waits to be applied (BACKLOG, or the one epoch that exceeds
+ * it) and what belongs to the two epochs that can be open, which the
  * primary bounds (disk-log.c) and FT_WIRE_MAX_DISK_EPOCH limits.
  */
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "disk-image.h"
 #include "disk-intake.h"
+#include "options.h"
+
+/* A committed epoch is acknowledged once less than so much waits */
+#define BACKLOG (64 * MiB)
+#define LOCK_NAP_US 2000
 
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp)
 {
     return ft_disks_find(&in->disks, errp);
 }
 
-bool ft_disk_intake_open(FtDiskIntake *in, void (*wake)(void *),
-                         void *opaque, Error **errp)
+static void applier_woke(void *ch)
+{
+    ft_channel_wake(ch);
+}
+
+bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp)
 {
     uint64_t sizes[FT_WIRE_MAX_DISKS];
 
     for (uint32_t i = 0; i < in->disks.n; i++) {
         sizes[i] = in->disks.disk[i].size;
     }
-    in->apply = ft_apply_new(&in->disks, wake, opaque, errp);
-    if (!in->apply) {
-        return false;
-    }
+    in->shared = ft_opts.shared;
+    in->ch = ch;
+    in->timeout_ns = ft_opts.timeout_ms * 1000000LL;
+    in->apply = ft_apply_new(applier_woke, NULL, ch);
     ft_journal_init(&in->journal, in->disks.n, sizes);
-    return true;
+    ft_journal_part_init(&in->kept);
+    return in->shared || (ft_images_lock(&in->disks, errp) &&
+                          ft_images_add(in->apply, &in->disks, errp));
 }
 
 void ft_disk_intake_destroy(FtDiskIntake *in)
@@ -40,23 +66,49 @@ void ft_disk_intake_destroy(FtDiskIntake *in)
     if (in->apply) {
         ft_apply_free(in->apply);
         ft_journal_destroy(&in->journal);
+        ft_journal_part_free(&in->kept);
         in->apply = NULL;
     }
     ft_disks_free(&in->disks);
 }
 
+uint64_t ft_disk_intake_bytes(const FtDiskIntake *in)
+{
+    return ft_apply_bytes(in->apply) + qatomic_read_u64(&in->kept_bytes);
+}
+
+static void note_kept(FtDiskIntake *in)
+{
+    qatomic_set_u64(&in->kept_bytes, in->kept.bytes);
+}
+
+static bool take_applied(FtDiskIntake *in, uint64_t epoch, Error **errp)
+{
+    if (!in->shared || epoch > in->journal.committed) {
+        error_setg(errp, "the peer said that epoch %" PRIu64 " is applied, "
+                   "after epoch %" PRIu64, epoch, in->journal.committed);
+        return false;
+    }
+    ft_journal_part_drop(&in->kept, epoch);
+    note_kept(in);
+    return true;
+}
+
 bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
                            Error **errp)
 {
+    if (rec->type == FT_REC_APPLIED) {
+        return take_applied(in, ft_wire_get_u64(rec), errp);
+    }
     if (!ft_journal_record(&in->journal, rec, errp)) {
         return false;
     }
-    if (!in->journal.committed && !in->journal.begun) {
+    if (!in->journal.committed && !in->journal.begun && !in->shared) {
         FtJournalPart part;
 
         ft_journal_part_init(&part);
         ft_journal_take(&in->journal, &part);
-        ft_apply_submit(in->apply, &part);
+        ft_apply_submit(in->apply, &part, 1);
     }
     return true;
 }
@@ -66,20 +118,138 @@ void ft_disk_intake_begin(FtDiskIntake *in)
     ft_journal_begin(&in->journal);
 }
 
-uint64_t ft_disk_intake_commit(FtDiskIntake *in)
+/* Up to which of the acknowledged epochs output may go */
+static uint64_t stable_now(FtDiskIntake *in)
+{
+    return in->durable && !in->shared ?
+           MIN(ft_apply_stable(in->apply), in->acked) : in->acked;
+}
+
+static char *check_pace(FtDiskIntake *in)
+{
+    uint64_t bytes = ft_apply_bytes(in->apply);
+    int64_t now = get_clock();
+
+    if (!bytes || bytes != in->last_bytes) {
+        in->last_bytes = bytes;
+        in->moved_ns = now;
+    } else if (now - in->moved_ns > FT_HUNG_FACTOR * in->timeout_ns) {
+        return g_strdup("the disks of the secondary do not answer");
+    }
+    return NULL;
+}
+
+char *ft_disk_intake_turn(FtDiskIntake *in)
+{
+    g_autoptr(GByteArray) out = NULL;
+    uint64_t stable;
+    char *error;
+
+    if (!ft_apply_attention(in->apply)) {
+        return check_pace(in);
+    }
+    error = ft_apply_error(in->apply);
+    if (error) {
+        return error;
+    }
+    out = g_byte_array_new();
+    ft_apply_answers(in->apply, out);
+    stable = stable_now(in);
+    if (stable > in->stable) {
+        in->stable = stable;
+        ft_wire_put_u64(out, FT_REC_STABLE, stable);
+    }
+    if (out->len) {
+        ft_channel_write(in->ch, out->data, out->len);
+    }
+    return NULL;
+}
+
+static char *await(FtDiskIntake *in, FtApplyGoal goal, uint64_t value)
+{
+    char *error = NULL;
+    bool there;
+
+    do {
+        there = ft_apply_wait(in->apply, goal, value, in->timeout_ns /
+                              1000000 / FT_BEATS_PER_TIMEOUT);
+        error = ft_disk_intake_turn(in);
+        if (!there) {
+            ft_channel_beat(in->ch);
+        }
+    } while (!there && !error);
+    return error;
+}
+
+char *ft_disk_intake_room(FtDiskIntake *in)
+{
+    return await(in, FT_APPLY_BELOW, BACKLOG);
+}
+
+char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
+                            uint64_t *stable)
 {
     FtJournalPart part;
+    char *error;
 
     ft_journal_part_init(&part);
     ft_journal_commit(&in->journal, &part);
-    return ft_apply_submit(in->apply, &part);
+    in->durable = durable;
+    if (in->shared) {
+        ft_journal_part_append(&in->kept, &part);
+        note_kept(in);
+    } else {
+        ft_apply_submit(in->apply, &part, in->journal.committed);
+    }
+    error = in->journal.committed == 1 ? await(in, FT_APPLY_IDLE, 0) :
+            ft_disk_intake_room(in);
+    in->acked = in->journal.committed;
+    in->stable = *stable = stable_now(in);
+    return error;
 }
 
-void ft_disk_intake_end(FtDiskIntake *in)
+char *ft_disk_intake_end(FtDiskIntake *in)
 {
     FtJournalPart part;
 
+    if (in->shared) {
+        return NULL;
+    }
     ft_journal_part_init(&part);
     ft_journal_take_all(&in->journal, &part);
-    ft_apply_submit(in->apply, &part);
+    ft_apply_submit(in->apply, &part, in->journal.committed + 2);
+    return await(in, FT_APPLY_IDLE, 0);
+}
+
+/*
+ * A dead primary's locks go a moment before or after its connection.  One
+ * that keeps them is alive, whatever it looks like from here.
+ */
+static bool lock_shared(FtDiskIntake *in, Error **errp)
+{
+    int64_t end = get_clock() + in->timeout_ns;
+    Error *err = NULL;
+
+    while (!ft_images_lock(&in->disks, &err)) {
+        if (get_clock() > end) {
+            error_propagate(errp, err);
+            return false;
+        }
+        error_free(err);
+        err = NULL;
+        g_usleep(LOCK_NAP_US);
+    }
+    return true;
+}
+
+bool ft_disk_intake_finish(FtDiskIntake *in, Error **errp)
+{
+    if (in->shared) {
+        if (!lock_shared(in, errp) ||
+            !ft_images_add(in->apply, &in->disks, errp)) {
+            return false;
+        }
+        ft_apply_submit(in->apply, &in->kept, in->journal.committed);
+    }
+    return ft_apply_finish(in->apply, errp);
 }

@@ -6,44 +6,69 @@
 #ifndef MIGRATION_FT_DISK_INTAKE_H
 #define MIGRATION_FT_DISK_INTAKE_H
 
-#include "qemu/units.h"
+#include "channel.h"
+#include "disk.h"
 #include "disk-apply.h"
-
-/* A committed epoch is acknowledged once less than so much waits */
-#define FT_DISK_BACKLOG (64 * MiB)
 
 typedef struct FtDiskIntake {
     FtDisks disks;
+    bool shared;                /* the primary's images are ours, too */
     FtJournal journal;          /* what is not committed */
-    FtApply *apply;             /* what is; NULL: not initialised */
+    FtApply *apply;             /* what is; NULL: not open */
+    FtChannel *ch;
+    int64_t timeout_ns;
+
+    /* The receiver thread's */
+    FtJournalPart kept;         /* shared: what the images may lack */
+    uint64_t acked;             /* the primary is about to know of it */
+    uint64_t stable;            /* and of this */
+    bool durable;               /* of the last commit */
+    uint64_t last_bytes;        /* to see whether the disks get on */
+    int64_t moved_ns;           /* when they last did */
+
+    uint64_t kept_bytes;        /* atomic */
 } FtDiskIntake;
 
 /*
  * Main loop, BQL held.
  *
  * ft_disk_intake_find: list this machine's disks, to be compared
- * ft_disk_intake_open: have them ready to be written; @wake as for
- *     ft_apply_new()
+ * ft_disk_intake_open: be ready for records from @ch
+ * ft_disk_intake_finish: the receiver has ended: have everything that is
+ *     committed in the images; false with @errp set: this copy must not be
+ *     used
+ * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
-bool ft_disk_intake_open(FtDiskIntake *in, void (*wake)(void *),
-                         void *opaque, Error **errp);
+bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp);
+bool ft_disk_intake_finish(FtDiskIntake *in, Error **errp);
+uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);
 void ft_disk_intake_destroy(FtDiskIntake *in);
 
 /*
  * Receiver thread.
  *
- * ft_disk_intake_record: take a DISK or DISKHASH; false with @errp set: the
- *     peer has broken the protocol
+ * ft_disk_intake_record: take a DISK, DISKHASH or APPLIED; false with @errp
+ *     set: the peer has broken the protocol
  * ft_disk_intake_begin: the BEGIN of the next epoch has come
- * ft_disk_intake_commit: that epoch is committed: have it applied; returns
- *     the position of its last flush, 0 when the guest made none
+ *
+ * What follows returns NULL, or one sentence, to be freed: a disk of ours
+ * has failed, and with it this copy.
+ *
+ * ft_disk_intake_turn: to be called often: tell the peer what is to be told
+ * ft_disk_intake_room: wait until the disks have caught up far enough
+ * ft_disk_intake_commit: the open epoch is committed: have it applied, and
+ *     wait for what has to be true before it is acknowledged; the ACK's
+ *     stable is put into @stable
  * ft_disk_intake_end: have everything applied, no epoch will follow
  */
 bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
                            Error **errp);
 void ft_disk_intake_begin(FtDiskIntake *in);
-uint64_t ft_disk_intake_commit(FtDiskIntake *in);
-void ft_disk_intake_end(FtDiskIntake *in);
+char *ft_disk_intake_turn(FtDiskIntake *in);
+char *ft_disk_intake_room(FtDiskIntake *in);
+char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
+                            uint64_t *stable);
+char *ft_disk_intake_end(FtDiskIntake *in);
 
 #endif

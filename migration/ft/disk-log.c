@@ -11,11 +11,12 @@
  * with the epoch in which it completed: the cut is drained, a request lies
  * wholly on one side of it.
  *
- * Room.  Two things are bounded by making requests wait before they start:
- * what the connection has not taken yet, and what belongs to the open epoch,
- * which the peer has to keep in memory.  A request never waits once a drain
- * has begun, since the cut would wait for it: then as many requests as were
- * waiting go on, whose number the device bounds.
+ * Room.  What is bounded, by making requests wait before they start: what
+ * the connection has not taken yet; what belongs to the open epoch, which
+ * the peer has to keep in memory; and what is held back from shared disks.
+ * A request never waits once a drain has begun, since the cut would wait for
+ * it: then as many requests as were waiting go on, whose number the device
+ * bounds.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -25,12 +26,14 @@
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "disk-hold.h"
 #include "disk-log.h"
 
 #define ALIGNMENT 4096
 #define QUEUE_MAX (32 * MiB)    /* not yet taken by the socket */
 #define EPOCH_LONG (16 * MiB)   /* of one epoch: ask for a cut */
 #define EPOCH_MAX (64 * MiB)    /* of one epoch: requests wait */
+#define HELD_MAX (128 * MiB)    /* of all epochs of shared disks */
 #define WAIT_MS 100
 #define NAP_NS 500000
 
@@ -88,7 +91,8 @@ bool ft_disk_log_too_long(void)
 
 static bool full(void)
 {
-    if (qatomic_read_u64(&dlog.epoch_bytes) > EPOCH_MAX) {
+    if (qatomic_read_u64(&dlog.epoch_bytes) > EPOCH_MAX ||
+        ft_hold_bytes() > HELD_MAX) {
         return true;
     }
     QEMU_LOCK_GUARD(&dlog.lock);
@@ -148,6 +152,17 @@ void ft_disk_log_put(FtDiskOp *op)
         g_autoptr(GByteArray) rec = g_byte_array_new();
 
         ft_wire_put_disk(rec, op);
+        ft_channel_send(dlog.ch, rec->data, rec->len);
+    }
+}
+
+void ft_disk_log_applied(uint64_t epoch)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+
+    ft_wire_put_u64(rec, FT_REC_APPLIED, epoch);
+    QEMU_LOCK_GUARD(&dlog.lock);
+    if (dlog.ch) {
         ft_channel_send(dlog.ch, rec->data, rec->len);
     }
 }

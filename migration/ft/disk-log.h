@@ -55,6 +55,12 @@ void ft_disk_log_free(uint8_t *data);
  */
 void ft_disk_log_put(FtDiskOp *op);
 
+/**
+ * ft_disk_log_applied: tell the peer that epochs up to @epoch are on shared
+ * storage, stable; main loop
+ */
+void ft_disk_log_applied(uint64_t epoch);
+
 /** ft_disk_log_bytes: bytes of records sent since the start */
 uint64_t ft_disk_log_bytes(void);
 

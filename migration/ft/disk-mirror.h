@@ -1,5 +1,5 @@
 /*
- * QEMU-FT: the disks that are mirrored, on the primary
+ * QEMU-FT: the guest's disks on the primary, mirrored or shared
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -29,9 +29,39 @@ FtFilter *ft_mirror_filter(uint32_t index);
  * ft_mirror_start: log what the guest does, from this moment
  *
  * @epoch: where to read the number of the epoch
+ * @settled: called at top level when ft_mirror_stable() may have grown
  */
-void ft_mirror_start(FtChannel *ch, const uint64_t *epoch);
+void ft_mirror_start(FtChannel *ch, const uint64_t *epoch,
+                     void (*settled)(void));
+
+/** ft_mirror_stop: the peer is gone: what was held goes to shared disks */
 void ft_mirror_stop(void);
+
+/** ft_mirror_drop: another copy of the guest runs: what is held is void */
+void ft_mirror_drop(void);
+
+/**
+ * ft_mirror_flush: have all that is in the images on stable storage
+ *
+ * @finished: called once at top level of the main loop, with an error or
+ *     NULL, unless ft_mirror_stop() comes first
+ */
+void ft_mirror_flush(void (*finished)(const char *error));
+
+/** ft_mirror_cut: a new epoch begins; drained; not before ft_mirror_start() */
+void ft_mirror_cut(void);
+
+/** ft_mirror_commit: @epoch is committed */
+void ft_mirror_commit(uint64_t epoch);
+
+/** ft_mirror_stuck: a shared disk has failed after the peer had gone */
+bool ft_mirror_stuck(void);
+
+/**
+ * ft_mirror_stable: up to which of the epochs that are stable on the peer,
+ * @peer, the output may go
+ */
+uint64_t ft_mirror_stable(uint64_t peer);
 
 /**
  * ft_mirror_covers: every disk that the guest can write goes through its

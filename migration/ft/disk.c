@@ -181,7 +181,23 @@ FtDiskIdList *ft_disks_describe(const FtDisks *disks)
     return list;
 }
 
-static bool same_disk(const FtDiskId *a, const FtDiskId *b, Error **errp)
+/*
+ * Two hosts see one file with different device numbers: only where both name
+ * this host, or a LUN, or a network disk, is a difference one.
+ */
+static bool could_be_same(const char *a, const char *b)
+{
+    size_t host = strcspn(a, ":");
+
+    if (!*a || !*b || g_str_equal(a, b)) {
+        return true;
+    }
+    return host == strcspn(b, ":") && strncmp(a, b, host) &&
+           !g_str_has_prefix(a, "lun:") && !g_str_has_prefix(b, "lun:");
+}
+
+static bool same_disk(const FtDiskId *a, const FtDiskId *b, bool shared,
+                      Error **errp)
 {
     if (a->size != b->size) {
         error_setg(errp, "disk %.200s differs: %" PRIu64 " bytes on the "
@@ -189,15 +205,22 @@ static bool same_disk(const FtDiskId *a, const FtDiskId *b, Error **errp)
                    "same size", b->name, a->size, b->size);
         return false;
     }
-    if (*a->storage && g_str_equal(a->storage, b->storage)) {
+    if (shared && !could_be_same(a->storage, b->storage)) {
+        error_setg(errp, "disk %.200s is not the same image on both sides, as "
+                   "shared=on has it", b->name);
+        return false;
+    }
+    if (!shared && *a->storage && g_str_equal(a->storage, b->storage)) {
         error_setg(errp, "disk %.200s is one image on both sides; give the "
-                   "secondary an image of its own", b->name);
+                   "secondary an image of its own, or both shared=on",
+                   b->name);
         return false;
     }
     return true;
 }
 
-bool ft_disks_match(FtDiskIdList *here, FtDiskIdList *there, Error **errp)
+bool ft_disks_match(FtDiskIdList *here, FtDiskIdList *there, bool shared,
+                    Error **errp)
 {
     int order = 0;
 
@@ -206,7 +229,7 @@ bool ft_disks_match(FtDiskIdList *here, FtDiskIdList *there, Error **errp)
         if (order) {
             break;
         }
-        if (!same_disk(here->value, there->value, errp)) {
+        if (!same_disk(here->value, there->value, shared, errp)) {
             return false;
         }
     }

@@ -41,10 +41,11 @@ FtDiskIdList *ft_disks_describe(const FtDisks *disks);
 
 /**
  * ft_disks_match: the primary's disks exist here, with the same size, on
- * storage of our own
+ * storage of our own, or with @shared on the same storage
  *
  * False with @errp set to a sentence for the primary.
  */
-bool ft_disks_match(FtDiskIdList *here, FtDiskIdList *there, Error **errp);
+bool ft_disks_match(FtDiskIdList *here, FtDiskIdList *there, bool shared,
+                    Error **errp);
 
 #endif

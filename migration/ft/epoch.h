@@ -14,7 +14,9 @@
  * INFLIGHT  @current - 1 is on its way; its ack is legal from the first
  *           byte sent, because the ack may overtake the sender's return
  *
- * At most one epoch is in flight.  Pure data, main loop only.
+ * At most one epoch is in flight.  A committed epoch can wait for the
+ * peer's disk before its output may go; the guest's next epochs do not wait
+ * for that.  Pure data, main loop only.
  */
 #ifndef MIGRATION_FT_EPOCH_H
 #define MIGRATION_FT_EPOCH_H
@@ -29,6 +31,7 @@ typedef struct FtEpoch {
     FtEpochPhase phase;
     uint64_t current;           /* what the guest does now belongs to it */
     uint64_t committed;         /* last acknowledged one, 0: none */
+    uint64_t stable;            /* of these, the last whose output may go */
 } FtEpoch;
 
 void ft_epoch_init(FtEpoch *e);
@@ -45,8 +48,16 @@ void ft_epoch_sent(FtEpoch *e);
 /**
  * ft_epoch_ack: INFLIGHT to IDLE by the peer's word
  *
- * False with @errp set when @number is not the epoch in flight.
+ * False with @errp set when @number is not the epoch in flight, or @stable
+ * not one that can be stable.
  */
-bool ft_epoch_ack(FtEpoch *e, uint64_t number, Error **errp);
+bool ft_epoch_ack(FtEpoch *e, uint64_t number, uint64_t stable, Error **errp);
+
+/**
+ * ft_epoch_stable: committed epochs up to @number are stable now
+ *
+ * False with @errp set when that is not news, or cannot be.
+ */
+bool ft_epoch_stable(FtEpoch *e, uint64_t number, Error **errp);
 
 #endif

@@ -24,8 +24,12 @@ void ft_journal_part_init(FtJournalPart *part)
     part->bytes = part->count = 0;
 }
 
-void ft_journal_op_free(FtJournalOp *op)
+void ft_journal_op_end(FtJournalOp *op, bool performed)
 {
+    if (op->done) {
+        op->done(op, performed);
+        return;
+    }
     qemu_vfree(op->data);
     g_free(op);
 }
@@ -35,15 +39,28 @@ uint64_t ft_journal_op_bytes(const FtJournalOp *op)
     return sizeof(*op) + (op->data ? op->op.length : 0);
 }
 
-void ft_journal_part_free(FtJournalPart *part)
+void ft_journal_part_drop(FtJournalPart *part, uint64_t epoch)
 {
     FtJournalOp *op;
 
-    while ((op = QSIMPLEQ_FIRST(&part->ops))) {
+    while ((op = QSIMPLEQ_FIRST(&part->ops)) && op->op.epoch <= epoch) {
         QSIMPLEQ_REMOVE_HEAD(&part->ops, next);
-        ft_journal_op_free(op);
+        part->bytes -= ft_journal_op_bytes(op);
+        part->count--;
+        ft_journal_op_end(op, false);
     }
-    part->bytes = part->count = 0;
+}
+
+void ft_journal_part_free(FtJournalPart *part)
+{
+    ft_journal_part_drop(part, UINT64_MAX);
+}
+
+void ft_journal_part_push(FtJournalPart *part, FtJournalOp *op)
+{
+    QSIMPLEQ_INSERT_TAIL(&part->ops, op, next);
+    part->bytes += ft_journal_op_bytes(op);
+    part->count++;
 }
 
 void ft_journal_part_append(FtJournalPart *to, FtJournalPart *from)
@@ -66,13 +83,6 @@ void ft_journal_destroy(FtJournal *j)
 {
     ft_journal_part_free(&j->open[0]);
     ft_journal_part_free(&j->open[1]);
-}
-
-static void push(FtJournalPart *part, FtJournalOp *op)
-{
-    QSIMPLEQ_INSERT_TAIL(&part->ops, op, next);
-    part->bytes += ft_journal_op_bytes(op);
-    part->count++;
 }
 
 static bool take_disk(FtJournal *j, const FtRecord *rec, Error **errp)
@@ -104,7 +114,7 @@ static bool take_disk(FtJournal *j, const FtRecord *rec, Error **errp)
         op->data = qemu_memalign(ALIGNMENT, d.length);
         memcpy(op->data, d.data, d.length);
     }
-    push(part, op);
+    ft_journal_part_push(part, op);
     return true;
 }
 
@@ -126,7 +136,7 @@ static bool take_question(FtJournal *j, const FtRecord *rec, Error **errp)
     op->op.offset = h.offset;
     op->op.length = h.length;
     memcpy(op->hash, h.hash, sizeof(op->hash));
-    push(&j->open[0], op);
+    ft_journal_part_push(&j->open[0], op);
     return true;
 }
 

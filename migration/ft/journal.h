@@ -9,14 +9,18 @@
 #include "qemu/queue.h"
 #include "wire.h"
 
+typedef struct FtJournalOp FtJournalOp;
+
 /* One operation with its data, or a question of the first copy */
-typedef struct FtJournalOp {
+struct FtJournalOp {
     QSIMPLEQ_ENTRY(FtJournalOp) next;
     FtDiskOp op;
     bool question;
     uint8_t hash[FT_WIRE_DISK_HASH];
     uint8_t *data;              /* of a WRITE, aligned for direct I/O */
-} FtJournalOp;
+    /* Instead of freeing it, once it has been @performed or given up */
+    void (*done)(FtJournalOp *op, bool performed);
+};
 
 typedef QSIMPLEQ_HEAD(FtJournalQueue, FtJournalOp) FtJournalQueue;
 
@@ -70,8 +74,14 @@ uint64_t ft_journal_bytes(const FtJournal *j);
 
 void ft_journal_part_init(FtJournalPart *part);
 void ft_journal_part_free(FtJournalPart *part);
+void ft_journal_part_push(FtJournalPart *part, FtJournalOp *op);
 void ft_journal_part_append(FtJournalPart *to, FtJournalPart *from);
-void ft_journal_op_free(FtJournalOp *op);
+
+/** ft_journal_part_drop: free what belongs to epochs up to @epoch */
+void ft_journal_part_drop(FtJournalPart *part, uint64_t epoch);
+
+/** ft_journal_op_end: nothing more is done with @op */
+void ft_journal_op_end(FtJournalOp *op, bool performed);
 uint64_t ft_journal_op_bytes(const FtJournalOp *op);
 
 #endif

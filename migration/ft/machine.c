@@ -23,6 +23,7 @@
 #include "system/system.h"
 #include "compat.h"
 #include "machine.h"
+#include "options.h"
 
 #define FLAG_READONLY 1u
 #define FLAG_RESIZABLE 2u
@@ -103,6 +104,7 @@ static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
     m->ram = list_ram(ram);
     m->devices = list_devices();
     m->disks = ft_disks_describe(disks);
+    m->shared = ft_opts.shared;
     m->generation = generation;
     return m;
 }
@@ -257,7 +259,9 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                      errp) ||
         !same_devices(here->devices, there->devices, errp) ||
         !same_ram(here->ram, there->ram, errp) ||
-        !ft_disks_match(here->disks, there->disks, errp)) {
+        !same_text("the key shared", here->shared ? "on" : "off",
+                   there->shared ? "on" : "off", errp) ||
+        !ft_disks_match(here->disks, there->disks, here->shared, errp)) {
         return false;
     }
     for (FtRamBlockList *l = there->ram; l; l = l->next) {

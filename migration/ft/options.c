@@ -111,6 +111,11 @@ static QemuOptsList ft_opts_list = {
                     "none (they are the same)",
             .def_value_str = "hash",
         }, {
+            .name = "shared",
+            .type = QEMU_OPT_BOOL,
+            .help = "both sides use the same images, on shared storage",
+            .def_value_str = "off",
+        }, {
             .name = "sync-rate",
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
@@ -208,6 +213,12 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
             return false;
         }
         *keys[i].value = v;
+    }
+    ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
+    if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {
+        error_setg(errp, "disk-sync= has no meaning with shared=on, where "
+                   "nothing is copied; remove one of them");
+        return false;
     }
     return apply_choices(opts, errp);
 }

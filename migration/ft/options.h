@@ -24,6 +24,7 @@ typedef struct FtOptions {
     uint32_t sync_rate;         /* of the disks' first copy, MiB/s, 0: all */
     FtDurability durability;
     FtDiskSync disk_sync;
+    bool shared;                /* both sides have the same images */
 } FtOptions;
 
 /* Set once by ft_option_parse(), the address also by ft_options_set_peer() */

@@ -94,6 +94,7 @@ static void fence(const char *why)
 
     p->mode->quiesce();
     ft_gate_close();
+    ft_mirror_drop();
     p->wanted = false;
     vm_stop(RUN_STATE_INTERNAL_ERROR);
     disconnect();
@@ -137,19 +138,18 @@ void ft_primary_lost(const char *why)
         ft_channel_farewell(p->ch, bye->data, bye->len,
                             ft_opts.timeout_ms / 2);
     }
-    disconnect();
     complain(why);
     if (had_copy && !ft_may_act(FT_CLAIM_GO_ON_ALONE, ft_status.generation,
                                 &err)) {
-        ft_gate_close();
-        vm_stop(RUN_STATE_INTERNAL_ERROR);
-        p->wanted = false;
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, error_get_pretty(err));
-        error_report_err(err);
+        fence(error_get_pretty(err));
+        error_free(err);
         return;
     }
+    disconnect();
     ft_gate_open();
-    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+    if (!ft_mirror_stuck()) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+    }
     redial_later();
 }
 

@@ -11,6 +11,7 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "checkpoint.h"
+#include "disk-hold.h"
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
@@ -113,8 +114,10 @@ FtInfo *qmp_query_ft(Error **errp)
     fill_traffic(info);
     info->has_sync_remaining = ft_checkpoint_remaining(&info->sync_remaining);
     info->disks = disks();
+    info->shared = ft_opts.shared;
     info->disk_bytes = ft_disk_log_bytes();
-    info->journal_bytes = ft_secondary_counters().journal_bytes;
+    info->journal_bytes = ft_secondary_counters().journal_bytes +
+                          ft_hold_bytes();
     info->durability = ft_opts.durability;
     info->held_packets = gate.held;
     info->held_bytes = gate.held_bytes;
@@ -167,8 +170,9 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
                    i->cuts->quiet, i->cuts->delay, i->cuts->dirty,
                    i->cuts->disk, i->cuts->skipped);
     for (FtDiskInfoList *l = i->disks; l; l = l->next) {
-        monitor_printf(mon, "disk         %s, %" PRIu64 " MiB", l->value->name,
-                       l->value->size >> 20);
+        monitor_printf(mon, "disk         %s, %" PRIu64 " MiB%s",
+                       l->value->name, l->value->size >> 20,
+                       i->shared ? ", shared" : "");
         if (l->value->has_sync_remaining) {
             monitor_printf(mon, ", %" PRIu64 " MiB to go",
                            l->value->sync_remaining >> 20);

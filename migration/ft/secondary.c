@@ -21,6 +21,7 @@
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
+#include "block/block.h"
 #include "exec/cpu-common.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
@@ -133,12 +134,12 @@ static void note_stall(FtSession *s)
     }
 }
 
-static void acknowledge(FtSession *s, uint64_t epoch)
+static void acknowledge(FtSession *s, uint64_t epoch, uint64_t stable)
 {
     GByteArray *ack = g_byte_array_new();
 
     s->acked_since = true;
-    ft_wire_put_u64(ack, FT_REC_ACK, epoch);
+    ft_wire_put_ack(ack, epoch, stable);
     send_record(s, ack);
 }
 
@@ -170,58 +171,15 @@ static void say_disk_bad(FtSession *s, const char *why)
     say_unusable(s, FT_REC_DISKBAD, why);
 }
 
-static bool check_disks(FtSession *s)
+/* False: @bad, which is freed, says what is wrong with our disks */
+static bool disks_good(FtSession *s, char *bad)
 {
-    g_autofree char *error = ft_apply_error(s->disks.apply);
-
-    if (error) {
-        say_disk_bad(s, error);
+    if (bad) {
+        say_disk_bad(s, bad);
+        g_free(bad);
+        return false;
     }
-    return !error;
-}
-
-static void send_answers(FtSession *s)
-{
-    g_autoptr(GByteArray) out = g_byte_array_new();
-
-    ft_apply_answers(s->disks.apply, out);
-    if (out->len) {
-        ft_channel_write(s->ch, out->data, out->len);
-    }
-}
-
-/* False: a disk has failed, or takes so long that it might as well have */
-static bool await_disks(FtSession *s, FtApplyGoal goal, uint64_t value)
-{
-    int64_t end = get_clock() + FT_HUNG_FACTOR * s->timeout_ns;
-    uint64_t before = ft_apply_bytes(s->disks.apply);
-
-    while (!ft_apply_wait(s->disks.apply, goal, value,
-                          s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT)) {
-        uint64_t now = ft_apply_bytes(s->disks.apply);
-
-        send_answers(s);
-        ft_channel_beat(s->ch);
-        if (now != before) {
-            before = now;
-            end = get_clock() + FT_HUNG_FACTOR * s->timeout_ns;
-        } else if (get_clock() > end) {
-            say_disk_bad(s, "the disks of the secondary do not answer");
-            return false;
-        }
-    }
-    return check_disks(s);
-}
-
-/* What has to be true of the disks before an epoch is acknowledged */
-static bool settle_disks(FtSession *s, uint64_t flush)
-{
-    if (s->intake.commit.epoch == 1) {
-        return await_disks(s, FT_APPLY_IDLE, 0);
-    }
-    return (!s->intake.commit.durable || !flush ||
-            await_disks(s, FT_APPLY_FLUSHED, flush)) &&
-           await_disks(s, FT_APPLY_BELOW, FT_DISK_BACKLOG);
+    return true;
 }
 
 static bool verify(FtSession *s)
@@ -243,18 +201,21 @@ static bool verify(FtSession *s)
 static void commit(FtSession *s)
 {
     FtIntake *in = &s->intake;
-    uint64_t flush = ft_disk_intake_commit(&s->disks);
-    bool early = in->commit.hashed || in->commit.epoch == 1 ||
-                 (in->commit.durable && flush);
+    bool early = in->commit.hashed || in->commit.epoch == 1;
+    uint64_t stable;
 
     ft_fault(FT_FAULT_STAGED);
+    if (!disks_good(s, ft_disk_intake_commit(&s->disks, in->commit.durable,
+                                             &stable))) {
+        return;
+    }
     if (early) {
         ft_intake_apply(in, progress, s);
     }
-    if (!settle_disks(s, flush) || (in->commit.hashed && !verify(s))) {
+    if (in->commit.hashed && !verify(s)) {
         return;
     }
-    acknowledge(s, in->commit.epoch);
+    acknowledge(s, in->commit.epoch, stable);
     ft_fault(FT_FAULT_ACKED);
     if (!early) {
         ft_intake_apply(in, progress, s);
@@ -277,12 +238,10 @@ static void take_end(FtSession *s, const FtRecord *rec)
         return;
     }
     /* None of it will be undone: let the images be what the guest left */
-    if (s->end_reason != FT_END_GIVEN_UP) {
-        ft_disk_intake_end(&s->disks);
-        if (!await_disks(s, FT_APPLY_IDLE, 0)) {
-            g_byte_array_free(ended, true);
-            return;
-        }
+    if (s->end_reason != FT_END_GIVEN_UP &&
+        !disks_good(s, ft_disk_intake_end(&s->disks))) {
+        g_byte_array_free(ended, true);
+        return;
     }
     verdict(s, FT_VERDICT_ENDED, text);
     ft_wire_put(ended, FT_REC_ENDED, NULL, 0);
@@ -298,7 +257,7 @@ static void take_disk(FtSession *s, const FtRecord *rec)
         error_free(err);
     } else if (!s->intake.committed) {
         /* The first copy may be faster than our disks */
-        await_disks(s, FT_APPLY_BELOW, FT_DISK_BACKLOG);
+        disks_good(s, ft_disk_intake_room(&s->disks));
     }
 }
 
@@ -332,6 +291,7 @@ static void take_record(FtSession *s, const FtRecord *rec)
         return;
     case FT_REC_DISK:
     case FT_REC_DISKHASH:
+    case FT_REC_APPLIED:
         take_disk(s, rec);
         return;
     case FT_REC_HANDOVER:
@@ -393,12 +353,9 @@ static void *receiver(void *opaque)
         int ret = ft_channel_read(s->ch, &rec, &err);
 
         note_stall(s);
-        if (ft_apply_attention(s->disks.apply)) {
-            send_answers(s);
-            if (!check_disks(s)) {
-                error_free(err);
-                break;
-            }
+        if (!disks_good(s, ft_disk_intake_turn(&s->disks))) {
+            error_free(err);
+            break;
         }
         if (qatomic_read(&s->changed)) {
             say_failed(s, s->changed);
@@ -428,11 +385,6 @@ static void *receiver(void *opaque)
 }
 
 /* Main loop */
-
-static void applier_woke(void *opaque)
-{
-    ft_channel_wake(opaque);
-}
 
 static void wait_for_primary(const char *why)
 {
@@ -483,6 +435,11 @@ static void cannot_take_over(FtSession *s, const char *why)
     ft_wire_put_text(rec, FT_REC_FAILED, why);
     ft_channel_send(s->ch, rec->data, rec->len);
     keep_open(s);
+    if (ft_opts.shared) {
+        /* Whoever it is that goes on needs the locks */
+        ft_disk_intake_destroy(&s->disks);
+        bdrv_inactivate_all();
+    }
     error_report("fault tolerance: cannot take over: %s", why);
     wait_for_primary(why);
 }
@@ -511,7 +468,7 @@ static void primary_is_dead(FtSession *s)
         wait_for_primary("the arbiter did not allow a takeover");
         return;
     }
-    if (!ft_apply_finish(s->disks.apply, &err)) {
+    if (!ft_disk_intake_finish(&s->disks, &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
         return;
@@ -623,7 +580,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
                             &s->generation, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
-        !ft_disk_intake_open(&s->disks, applier_woke, ch, errp)) {
+        !ft_disk_intake_open(&s->disks, ch, errp)) {
         free_session(s);
         return false;
     }
@@ -674,7 +631,7 @@ FtSecondaryCounters ft_secondary_counters(void)
 
     if (session) {
         c.epoch = qatomic_read_u64(&session->committed);
-        c.journal_bytes = ft_apply_bytes(session->disks.apply);
+        c.journal_bytes = ft_disk_intake_bytes(&session->disks);
     }
     if (ch) {
         c.bytes_sent = ft_channel_bytes_sent(ch);

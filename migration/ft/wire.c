@@ -35,7 +35,7 @@ static const struct {
                         FT_WIRE_MAX_PAYLOAD },
     [FT_REC_COMMIT] = { "COMMIT", sizeof(FtCommitWire),
                         sizeof(FtCommitWire) },
-    [FT_REC_ACK] = { "ACK", 8, 8 },
+    [FT_REC_ACK] = { "ACK", sizeof(FtAckWire), sizeof(FtAckWire) },
     [FT_REC_BEAT] = { "BEAT", sizeof(FtBeatWire), sizeof(FtBeatWire) },
     [FT_REC_END] = { "END", sizeof(FtEndWire),
                      sizeof(FtEndWire) + FT_WIRE_MAX_TEXT },
@@ -50,6 +50,8 @@ static const struct {
                           sizeof(FtDiskSameWire) },
     [FT_REC_DISKBAD] = { "DISKBAD", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_STABLE] = { "STABLE", 8, 8 },
+    [FT_REC_APPLIED] = { "APPLIED", 8, 8 },
 };
 
 const char *ft_rec_name(uint32_t type)
@@ -141,6 +143,16 @@ void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value)
     uint64_t be = cpu_to_be64(value);
 
     ft_wire_put(out, type, &be, sizeof(be));
+}
+
+void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable)
+{
+    FtAckWire a = {
+        .epoch = cpu_to_be64(epoch),
+        .stable = cpu_to_be64(stable),
+    };
+
+    ft_wire_put(out, FT_REC_ACK, &a, sizeof(a));
 }
 
 void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms)
@@ -302,6 +314,14 @@ char *ft_wire_get_text(const FtRecord *rec)
 uint64_t ft_wire_get_u64(const FtRecord *rec)
 {
     return ldq_be_p(rec->payload);
+}
+
+void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable)
+{
+    const FtAckWire *a = (const void *)rec->payload;
+
+    *epoch = be64_to_cpu(a->epoch);
+    *stable = be64_to_cpu(a->stable);
 }
 
 void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms)

@@ -12,7 +12,7 @@
 #define MIGRATION_FT_WIRE_H
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
-#define FT_WIRE_MAJOR 2
+#define FT_WIRE_MAJOR 3
 #define FT_WIRE_MINOR 0
 
 /* Limits; a peer that exceeds one has broken the protocol */
@@ -56,6 +56,8 @@ typedef enum FtRecType {
     FT_REC_DISKSAME,
     FT_REC_DISKBAD,
     FT_REC_HANDOVER,
+    FT_REC_STABLE,
+    FT_REC_APPLIED,
     FT_REC__MAX,
 } FtRecType;
 
@@ -131,6 +133,11 @@ typedef struct QEMU_PACKED FtCommitWire {
     uint64_t ram_hash;
     uint64_t device_hash;
 } FtCommitWire;
+
+typedef struct QEMU_PACKED FtAckWire {
+    uint64_t epoch;
+    uint64_t stable;
+} FtAckWire;
 
 typedef struct QEMU_PACKED FtBeatWire {
     uint64_t counter;
@@ -244,6 +251,7 @@ void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text);
 void ft_wire_put_hello(GByteArray *out, const char *json);
 void ft_wire_put_welcome(GByteArray *out);
 void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value);
+void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable);
 void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms);
 void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
@@ -292,6 +300,7 @@ bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
 bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
+void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
 void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
                      Error **errp);

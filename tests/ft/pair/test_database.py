@@ -34,11 +34,15 @@ def boot_alone(t, pair, disk, side):
     return alone
 
 
-@cases("primary", "secondary")
+SHARED = dict(keys="timeout=2000,shared=on", shared=True)
+
+
+@cases("primary", "secondary", "primary-shared", "secondary-shared")
 @limit(400)
-def test_killed(t, side):
+def test_killed(t, case):
     """A kill, then the loss of power on what is left: all is there."""
-    pair, disk = bank_pair(t)
+    side, _, shared = case.partition("-")
+    pair, disk = bank_pair(t, **SHARED if shared else {})
     bank = Bank(tellers=4).start()
     bank.wait_more(60)
     if side == "primary":
@@ -58,15 +62,20 @@ def test_killed(t, side):
     database.amcheck()
 
 
-@cases("primary", "secondary")
+@cases("primary", "secondary", "shared")
 @limit(400)
 def test_power_loss(t, side):
     """Both hosts lose power at once; what was never flushed is thrown away,
     or part of it.  Either image has every acknowledged transfer.
 
-    The secondary's disk is slow, so that its image is behind.
+    The secondary's disk is slow, so that its image is behind; a shared one
+    is, so that writes are held for long.
     """
-    pair, disk = bank_pair(t, logged=True, slow={"secondary": 15})
+    if side == "shared":
+        pair, disk = bank_pair(t, logged=True, slow={"primary": 15}, **SHARED)
+        side = "primary"
+    else:
+        pair, disk = bank_pair(t, logged=True, slow={"secondary": 15})
     bank = Bank(tellers=4).start()
     bank.wait_more(100)
     for how in (signal.SIGSTOP, signal.SIGKILL):

@@ -2,7 +2,7 @@
 """An image fails on one side, and the guest does not see it."""
 
 from ftlib.case import assert_equal, cases
-from ftlib.disks import Disk
+from ftlib.disks import Disk, SmallFileSystem
 from ftlib.guestsh import sh
 
 SPOT = 30 << 20                 # where the image is bad
@@ -84,6 +84,35 @@ def test_secondary(t, error):
     pair.start_secondary()
     pair.wait_protected(timeout=60)
     pair.wait_epochs(3)
+    t.survive(pair, pair.kill_primary())
+
+
+FILL = "dd if=/dev/urandom of={0} bs=1M count=24 conv=notrunc,fsync"
+
+
+@cases("primary", "secondary")
+def test_full_file_system(t, side):
+    """A host's file system is full, for real: absorbed on the primary; on
+    the secondary it heals as soon as there is room."""
+    small = SmallFileSystem(t.folder, 16)
+    disk = Disk(t.folder)
+    disk.file[side] = small.image(disk.size)
+    pair = t.pair(disks=[disk], keys=KEYS).start()
+    t.counter().wait_more(20)
+    if side == "primary":
+        pair.expect_takeover()
+        console = pair.primary.console
+        console.send(f"run {FILL.format(disk.node)}; echo filled-$?")
+        pair.wait_takeover()
+        pair.secondary.console.wait_for(r"^filled-0$", timeout=60)
+        t.survive(pair)
+        return
+    sh(pair.primary, FILL.format(disk.node))
+    found = pair.wait_state("degraded")
+    if "disk d0 of the secondary failed: No space" not in found["reason"]:
+        raise AssertionError(f"the reason is {found['reason']!r}")
+    small.give_room(64)
+    pair.wait_protected()
     t.survive(pair, pair.kill_primary())
 
 

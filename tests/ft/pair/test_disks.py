@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writable disks: both images are the same, and none is lost with a host."""
 
+import hashlib
+
 from ftlib import database, disks
 from ftlib.case import assert_equal, cases, full, limit
-from ftlib.disks import Disk
+from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
 
 LAYOUTS = {
@@ -18,16 +20,6 @@ LAYOUTS = {
 }
 
 
-def pattern(node, seed, blocks=80):
-    """Overlapping writes of many lengths, some of them flushed."""
-    return (f"dd if=/dev/urandom of=/tmp/r bs=64k count=16 2>/dev/null; "
-            f"for i in $(seq {blocks}); do "
-            f"c=notrunc; test $((i % 10)) != 0 || c=notrunc,fsync; "
-            f"dd if=/tmp/r of={node} bs=4k skip=$((i % 200)) conv=$c "
-            f"seek=$(( (i * 7919 + {seed}) % 7000 )) "
-            f"count=$((i % 9 + 1)) 2>/dev/null; done; sync")
-
-
 @cases(*LAYOUTS)
 @limit(200)
 def test_same(t, layout):
@@ -35,7 +27,7 @@ def test_same(t, layout):
     disk = Disk(t.folder, **LAYOUTS[layout])
     pair = t.pair(disks=[disk]).start()
     t.counter().wait_more(20)
-    sh(pair.primary, pattern(disk.node, 1))
+    sh(pair.primary, scribble(disk.node, 1))
     pair.wait_epochs(3)
     sh(pair.primary, f"md5sum {disk.node}")
     t.finish_loads()
@@ -44,6 +36,68 @@ def test_same(t, layout):
     pair.primary.wait_exit()
     pair.secondary.wait_exit()
     disks.compare(disk, "primary", "secondary")
+
+
+@cases("disk-write:100", "disk-applied:100")
+def test_killed_at(t, point):
+    """A side dies between two writes; the other one goes on with the disk
+    that its guest remembers, and the dead one's image is brought up to date."""
+    disk = Disk(t.folder)
+    pair = t.pair(disks=[disk], keys="timeout=2000,self-check=1")
+    primary = point.startswith("disk-write")
+    pair.start_secondary(fault=None if primary else point)
+    pair.start_primary(fault=point if primary else None)
+    pair.wait_ready()
+    pair.wait_protected()
+    pair.expect_takeover()
+    t.counter().wait_more(10)
+    keep_cached(pair.primary, disk.node)
+    pair.primary.console.send(f"run {scribble(disk.node, 5, 300)}; "
+                              "echo scribbled-$?")
+    if primary:
+        t.survive(pair)
+        left, dead = pair.secondary, pair.primary
+        pair.promote()
+    else:
+        pair.secondary.wait_exit()
+        pair.wait_state("unprotected")
+        left, dead = pair.primary, pair.secondary
+    left.console.wait_for(r"^scribbled-0$", timeout=90)
+    same_as_cached(left, disk.node)
+    disk.of[pair.next_name("secondary")] = dead.name
+    pair.start_secondary(port=pair.port + 1)
+    left.command("ft-stop" if not primary else "query-ft")
+    left.command("ft-start", {"peer": f"127.0.0.1:{pair.port}"})
+    pair.wait_protected()
+    t.finish_loads()
+    t.loads.clear()
+    left.command("quit")
+    left.wait_exit()
+    pair.secondary.wait_exit()
+    disks.compare(disk, left.name, dead.name)
+
+
+def test_killed_while_copying(t):
+    """The primary dies amid the first copy: nobody takes over; started again
+    from its image it is protected by the same secondary."""
+    disk = Disk(t.folder)
+    disk.make("primary")
+    disks.run("dd", "if=/dev/urandom", f"of={disk.image('primary')}",
+              "bs=1M", "count=16", "conv=notrunc")
+    pair = t.pair(disks=[disk])
+    pair.start_secondary()
+    pair.start_primary(fault="disk-sync:30")
+    pair.primary.wait_exit()
+    pair.wait_reason("before the first copy was complete", pair.secondary)
+    disk.of["primary2"] = "primary"
+    pair.start_primary()
+    pair.wait_ready()
+    pair.wait_protected()
+    t.counter().wait_more(10)
+    t.survive(pair, pair.kill_primary())
+    data = disk.image("primary").read_bytes()
+    found = sh(pair.secondary, f"md5sum {disk.node}").split()[0]
+    assert_equal(found, hashlib.md5(data).hexdigest(), "the copy's sum")
 
 
 def flushes(disk, side):

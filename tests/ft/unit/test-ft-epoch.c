@@ -20,7 +20,7 @@ static void refuse_ack(FtEpoch *e, uint64_t number)
     FtEpoch before = *e;
     Error *err = NULL;
 
-    g_assert(!ft_epoch_ack(e, number, &err));
+    g_assert(!ft_epoch_ack(e, number, 0, &err));
     error_free_or_abort(&err);
     assert_epoch(e, before.phase, before.current, before.committed);
 }
@@ -36,7 +36,7 @@ static void test_life(void)
         assert_epoch(&e, FT_EPOCH_CUT, n + 1, n - 1);
         ft_epoch_sent(&e);
         assert_epoch(&e, FT_EPOCH_INFLIGHT, n + 1, n - 1);
-        g_assert(ft_epoch_ack(&e, n, &error_abort));
+        g_assert(ft_epoch_ack(&e, n, n, &error_abort));
         assert_epoch(&e, FT_EPOCH_IDLE, n + 1, n);
     }
 }
@@ -52,7 +52,7 @@ static void test_abandon(void)
     assert_epoch(&e, FT_EPOCH_IDLE, 1, 0);
     g_assert_cmpuint(ft_epoch_cut(&e), ==, 1);
     ft_epoch_sent(&e);
-    g_assert(ft_epoch_ack(&e, 1, &error_abort));
+    g_assert(ft_epoch_ack(&e, 1, 1, &error_abort));
     g_assert_cmpuint(ft_epoch_cut(&e), ==, 2);
     ft_epoch_abandon(&e);
     assert_epoch(&e, FT_EPOCH_IDLE, 2, 1);
@@ -72,12 +72,61 @@ static void test_wrong_ack(void)
     refuse_ack(&e, 0);
     refuse_ack(&e, 2);
     refuse_ack(&e, UINT64_MAX);
-    g_assert(ft_epoch_ack(&e, 1, &error_abort));
+    g_assert(ft_epoch_ack(&e, 1, 1, &error_abort));
     refuse_ack(&e, 1);
     refuse_ack(&e, 2);
     ft_epoch_cut(&e);
     ft_epoch_sent(&e);
     refuse_ack(&e, 1);
+}
+
+static void commit(FtEpoch *e, uint64_t number, uint64_t stable)
+{
+    g_assert_cmpuint(ft_epoch_cut(e), ==, number);
+    ft_epoch_sent(e);
+    g_assert(ft_epoch_ack(e, number, stable, &error_abort));
+    g_assert_cmpuint(e->stable, ==, stable);
+}
+
+static void refuse_stable(FtEpoch *e, uint64_t number)
+{
+    uint64_t before = e->stable;
+    Error *err = NULL;
+
+    g_assert(!ft_epoch_stable(e, number, &err));
+    error_free_or_abort(&err);
+    g_assert_cmpuint(e->stable, ==, before);
+}
+
+/* Only what is committed can become stable, and only once */
+static void test_stable(void)
+{
+    Error *err = NULL;
+    FtEpoch e;
+
+    ft_epoch_init(&e);
+    refuse_stable(&e, 0);
+    refuse_stable(&e, 1);
+    commit(&e, 1, 1);
+    commit(&e, 2, 1);
+    refuse_stable(&e, 1);
+    refuse_stable(&e, 3);
+    commit(&e, 3, 1);
+    g_assert(ft_epoch_stable(&e, 2, &error_abort));
+    g_assert_cmpuint(e.stable, ==, 2);
+    g_assert(ft_epoch_stable(&e, 3, &error_abort));
+    refuse_stable(&e, 3);
+
+    ft_epoch_cut(&e);
+    ft_epoch_sent(&e);
+    refuse_stable(&e, 4);
+    g_assert(!ft_epoch_ack(&e, 4, 2, &err));
+    error_free_or_abort(&err);
+    g_assert(!ft_epoch_ack(&e, 4, 5, &err));
+    error_free_or_abort(&err);
+    assert_epoch(&e, FT_EPOCH_INFLIGHT, 5, 3);
+    g_assert(ft_epoch_ack(&e, 4, 3, &error_abort));
+    g_assert_cmpuint(e.stable, ==, 3);
 }
 
 typedef void Step(FtEpoch *e);
@@ -121,6 +170,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ft/epoch/life", test_life);
     g_test_add_func("/ft/epoch/abandon", test_abandon);
+    g_test_add_func("/ft/epoch/stable", test_stable);
     g_test_add_func("/ft/epoch/wrong-ack", test_wrong_ack);
     for (size_t i = 0; i < ARRAY_SIZE(misuses); i++) {
         g_autofree char *path = g_strdup_printf("/ft/epoch/misuse/%s",

@@ -145,7 +145,7 @@ static void put_letter(GByteArray *out, char letter)
         ft_wire_put_beat(out, 1, 2);
         break;
     case 'A':
-        ft_wire_put_u64(out, FT_REC_ACK, AFTER + 1);
+        ft_wire_put_ack(out, AFTER + 1, AFTER + 1);
         break;
     case 'H':
         ft_wire_put_hello(out, "{}");

@@ -58,17 +58,17 @@ static FtRecord next_record(const GByteArray *buf)
 /* The layout of docs/protocol.rst, byte by byte */
 static void test_layout(void)
 {
-    static const uint8_t ack[] = {
-        0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 8,
+    static const uint8_t head[] = {
+        0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 8,
     }, value[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
     g_autoptr(GByteArray) out = g_byte_array_new();
     g_autoptr(GByteArray) raw = g_byte_array_new();
 
-    ft_wire_put_u64(out, FT_REC_ACK, 0x0102030405060708ULL);
+    ft_wire_put_u64(out, FT_REC_TAKEOVER, 0x0102030405060708ULL);
     g_assert_cmpuint(out->len, ==, 24);
-    g_assert_cmpmem(out->data, 12, ack, 12);
+    g_assert_cmpmem(out->data, 12, head, 12);
     g_assert_cmpmem(out->data + 16, 8, value, 8);
-    put_raw(raw, 9, 0, 8, value, 8);
+    put_raw(raw, 13, 0, 8, value, 8);
     g_assert_cmpmem(out->data, out->len, raw->data, raw->len);
 
     g_assert_cmpuint(sizeof(FtHelloWire), ==, 16);
@@ -109,7 +109,7 @@ static const struct {
     { "pages", FT_REC_PAGES, 0, 1 * MiB },
     { "device", FT_REC_DEVICE, 24, 1 * MiB },
     { "commit", FT_REC_COMMIT, 40, 40 },
-    { "ack", FT_REC_ACK, 8, 8 },
+    { "ack", FT_REC_ACK, 16, 16 },
     { "beat", FT_REC_BEAT, 16, 16 },
     { "end", FT_REC_END, 8, 8 + 1024 },
     { "ended", FT_REC_ENDED, 0, 0 },
@@ -120,6 +120,8 @@ static const struct {
     { "disksame", FT_REC_DISKSAME, 16, 16 },
     { "diskbad", FT_REC_DISKBAD, 0, 1024 },
     { "handover", FT_REC_HANDOVER, 0, 1024 },
+    { "stable", FT_REC_STABLE, 8, 8 },
+    { "applied", FT_REC_APPLIED, 8, 8 },
     { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
     { "optional-far", UINT32_MAX, 0, 1 * MiB },
 };
@@ -211,7 +213,7 @@ static void put_each(GByteArray *out)
     ft_wire_put_page(out, 1, FT_PAGE_RAW, 3, (uint8_t[PAGE]) { 1 }, PAGE);
     ft_wire_end(out, rec);
     ft_wire_put_commit(out, &c);
-    ft_wire_put_u64(out, FT_REC_ACK, 1);
+    ft_wire_put_ack(out, 1, 1);
     ft_wire_put_beat(out, 3, 4);
     ft_wire_put_end(out, FT_END_STOPPED, "enough");
     ft_wire_put(out, FT_REC_ENDED, NULL, 0);
@@ -292,7 +294,7 @@ static void test_hello_wrong(void)
         const char *why;
     } cases[] = {
         { 0, "does not speak" }, { 7, "does not speak" },
-        { 8, "speaks version 258" }, { 9, "speaks version 3" },
+        { 8, "speaks version 259" }, { 9, "speaks version 2" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         g_autoptr(GByteArray) buf = g_byte_array_new();
@@ -322,9 +324,9 @@ static void test_welcome(void)
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
     buf->data[16 + 3] = 9;
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
-    buf->data[16 + 1] = 3;
+    buf->data[16 + 1] = FT_WIRE_MAJOR + 1;
     g_assert(!ft_wire_get_welcome(&rec, &err));
-    g_assert_nonnull(strstr(error_get_pretty(err), "version 3"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "version 4"));
     error_free(err);
 }
 
@@ -625,7 +627,11 @@ static void decode(Hostile *h, const FtRecord *rec)
         ft_wire_get_commit(rec, &c);
         break;
     case FT_REC_ACK:
+        ft_wire_get_ack(rec, &epoch, used);
+        break;
     case FT_REC_TAKEOVER:
+    case FT_REC_STABLE:
+    case FT_REC_APPLIED:
         ft_wire_get_u64(rec);
         break;
     case FT_REC_BEAT:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 
 from ftlib import guest
+from ftlib.guestsh import sh
 
 SECTOR = 512
 SIZE = 32                       # MiB
@@ -44,12 +45,13 @@ class Disk:
     `broken` maps a QEMU's name to what its image does wrong, as
     {"primary": dict(iotype="write", errno=5, sector=61440)}: keys of a
     blkdebug rule.  `logged`: keep what power_loss() needs.  `slow` maps a
-    QEMU's name to how many writes a second its image takes.
+    QEMU's name to how many writes a second its image takes.  `shared`: all
+    QEMUs have the same image.
     """
 
     def __init__(self, folder, kind="virtio-blk", form="raw", style="drive",
                  size=SIZE, template=None, name="d0", keys="",
-                 broken=None, logged=False, slow=None):
+                 broken=None, logged=False, slow=None, shared=False):
         self.folder = pathlib.Path(folder)
         self.kind, self.form, self.style = kind, form, style
         self.size, self.template, self.name = size, template, name
@@ -57,6 +59,7 @@ class Disk:
         self.broken = broken or {}
         self.logged = logged
         self.slow = slow or {}
+        self.shared = shared
         if logged or slow:
             self.style = "blockdev"
         self.file = {}          # replaces the image of the QEMU so named
@@ -64,7 +67,7 @@ class Disk:
         self.devices, self.node = KINDS[kind]
 
     def image(self, side):
-        side = self.of.get(side, side)
+        side = "shared" if self.shared else self.of.get(side, side)
         return self.folder / f"{side}-{self.name}.{self.form}"
 
     def make(self, side):
@@ -162,6 +165,25 @@ class Disk:
         return path
 
 
+class SmallFileSystem:
+    """A file system of its own that is soon full, for this test only."""
+
+    def __init__(self, folder, mib):
+        self.path = pathlib.Path(folder) / "small"
+        self.path.mkdir()
+        run("mount", "-t", "tmpfs", "-o", f"size={mib}M", "none",
+            str(self.path))
+
+    def give_room(self, mib):
+        run("mount", "-o", f"remount,size={mib}M", str(self.path))
+
+    def image(self, mib):
+        """An empty raw image, larger than what fits."""
+        path = self.path / "image.raw"
+        img("create", "-q", "-f", "raw", str(path), f"{mib}M")
+        return path
+
+
 class LogEntry:
     """One entry of the log that QEMU's blklogwrites keeps, in the format of
     the kernel's dm-log-writes: what was done to the disk, in order."""
@@ -208,6 +230,30 @@ def log_entries(path):
                 data = log.read(sectors * size)
                 position += sectors * size
             yield LogEntry(sector, sectors, flags, data, size)
+
+
+def scribble(node, seed, count=80):
+    """For the guest's shell: overlapping writes of many lengths, some of them
+    flushed."""
+    return (f"dd if=/dev/urandom of=/tmp/r bs=64k count=16 2>/dev/null; "
+            f"for i in $(seq {count}); do "
+            f"c=notrunc; test $((i % 5)) != 0 || c=notrunc,fsync; "
+            f"dd if=/tmp/r of={node} bs=4k skip=$((i % 200)) conv=$c "
+            f"seek=$(( (i * 7919 + {seed}) % 7000 )) "
+            f"count=$((i % 9 + 1)) 2>/dev/null; done; sync")
+
+
+def keep_cached(qemu, node):
+    """The guest's cache of a disk would go with whoever closes it last."""
+    sh(qemu, f"sleep 100000 <{node} & sleep 0")
+
+
+def same_as_cached(qemu, node):
+    """What the disk holds is what the guest's memory says it holds; after
+    keep_cached(), before anything was written.  Returns the sum."""
+    return sh(qemu, f"a=$(md5sum {node}); echo 3 >/proc/sys/vm/drop_caches; "
+              f"b=$(md5sum {node}); test \"$a\" = \"$b\" && echo $b"
+              ).split()[0]
 
 
 def compare(disk, one, other):

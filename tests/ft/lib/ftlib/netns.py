@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A private network: the process moves into a namespace of its own.
+"""A private network: the process moves into namespaces of its own.
 
         client (this process)          FT channel: 127.0.0.1, on lo
               10.77.0.1
@@ -32,7 +32,8 @@ def command(argv):
     """`argv` such that it runs in a namespace of its own."""
     if not shutil.which("unshare"):
         raise Unavailable("unshare is missing (package util-linux)")
-    flags = "-n" if os.geteuid() == 0 else "-rUn"
+    # Mounts too: a test may fill a file system of its own
+    flags = "-nm" if os.geteuid() == 0 else "-rUnm"
     return ["unshare", flags, "--"] + argv
 
 

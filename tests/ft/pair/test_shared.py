@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks on shared storage: writes are held back until they are committed."""
+
+import hashlib
+import os
+import signal
+
+from ftlib import wait
+from ftlib.case import assert_equal, cases, limit
+from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
+from ftlib.guestsh import sh
+from ftlib.qmp import QmpError
+
+KEYS = "self-check=1,timeout=2000,shared=on"
+PATIENT = "timeout=30000,shared=on"
+BLOCK = 4096
+SPOT = 1000                     # the block that is looked at
+LAYOUTS = {
+    "virtio-blk": {},
+    "virtio-blk-qcow2": dict(form="qcow2"),
+    "virtio-blk-iothread": dict(kind="virtio-blk-iothread",
+                                style="blockdev"),
+    "ahci-qcow2": dict(kind="ahci", form="qcow2"),
+    "slow": dict(slow={"primary": 5}),
+}
+
+
+def shared_pair(t, keys=KEYS, **options):
+    disk = Disk(t.folder, shared=True, **options)
+    return t.pair(disks=[disk], keys=keys), disk
+
+
+@cases(*LAYOUTS)
+@limit(200)
+def test_survives(t, layout):
+    """The survivor of a kill amid writes finds the disk it remembers.
+
+    The slow one has much that the primary had not written yet.
+    """
+    pair, disk = shared_pair(t, **LAYOUTS[layout])
+    pair.start()
+    t.counter().wait_more(20)
+    keep_cached(pair.primary, disk.node)
+    sh(pair.primary, scribble(disk.node, 1))
+    console = pair.primary.console
+    console.send(f"run {scribble(disk.node, 2, 300)}; echo scribbled-$?")
+    pair.wait_epochs(10)
+    if disk.slow:
+        wait.until("nothing is held for the slow disk",
+                   lambda: pair.query()["journal-bytes"] > 100000)
+    t.survive(pair, pair.kill_primary())
+    pair.secondary.console.wait_for(r"^scribbled-0$", timeout=90)
+    found = same_as_cached(pair.secondary, disk.node)
+    pair.secondary.command("quit")
+    pair.secondary.wait_exit()
+    data = disk.flattened("secondary").read_bytes()
+    assert_equal(hashlib.md5(data).hexdigest(), found, "the image's sum")
+
+
+def block_of(disk, number=SPOT):
+    with open(disk.image("primary"), "rb") as image:
+        return os.pread(image.fileno(), BLOCK, number * BLOCK)
+
+
+def flushes(qemu):
+    return sum(d["stats"]["flush_operations"] for d in
+               qemu.command("query-blockstats") if d.get("device") == "d0")
+
+
+def test_held(t):
+    """Nothing that is not committed reaches the image; the guest reads it
+    all the same, and a survivor knows nothing of it."""
+    pair, disk = shared_pair(t, PATIENT)
+    pair.start()
+    node = disk.node
+    sh(pair.primary, "tr '\\000' A </dev/zero | dd of=/tmp/a bs=4k count=1 "
+       "iflag=fullblock; tr A B </tmp/a >/tmp/b; "
+       f"dd if=/tmp/a of={node} bs=4k seek={SPOT} conv=notrunc,fsync")
+    wait.until("the committed block never reached the image",
+               lambda: block_of(disk) == b"A" * BLOCK)
+    pair.secondary.kill(signal.SIGSTOP)
+    before = flushes(pair.primary)
+    console = pair.primary.console
+    # The second read comes after a write that lies only half over it
+    console.send(
+        f"run dd if=/tmp/b of={node} bs=4k seek={SPOT} oflag=direct; "
+        f"dd if={node} of=/tmp/c bs=4k skip={SPOT} count=1 iflag=direct; "
+        f"dd if=/tmp/b of={node} bs=512 seek={SPOT * 8 - 4} count=2 "
+        f"oflag=direct; dd if={node} of=/tmp/d bs=4k skip={SPOT - 1} "
+        "count=2 iflag=direct; "
+        f"dd if=/tmp/b of={node} bs=4k seek={SPOT} oflag=direct conv=fsync; "
+        "cmp /tmp/b /tmp/c && echo read-$(md5sum </tmp/d | cut -c1-32)")
+    wait.until("the guest's flush was never answered",
+               lambda: flushes(pair.primary) > before)
+    assert_equal(block_of(disk), b"A" * BLOCK, "the block in the image")
+    if not pair.query()["journal-bytes"]:
+        raise AssertionError("nothing is held")
+    pair.secondary.kill(signal.SIGCONT)
+    whole = bytes(2048) + b"B" * 1024 + bytes(1024) + b"B" * BLOCK
+    console.wait_for("^read-" + hashlib.md5(whole).hexdigest())
+    wait.until("the block never reached the image",
+               lambda: block_of(disk, SPOT - 1) + block_of(disk) == whole)
+
+
+def test_rolled_back(t):
+    """A write of an epoch that is never committed has never been."""
+    pair, disk = shared_pair(t, PATIENT)
+    pair.start()
+    console = pair.primary.console
+    pair.wait_epochs(2)
+    pair.secondary.kill(signal.SIGSTOP)
+    before = flushes(pair.primary)
+    console.send(f"run dd if=/dev/urandom of={disk.node} bs=4k seek={SPOT} "
+                 "count=1 oflag=direct conv=fsync; echo written-$?")
+    wait.until("the guest's flush was never answered",
+               lambda: flushes(pair.primary) > before)
+    pair.kill_primary()
+    pair.primary.wait_exit()
+    assert_equal(block_of(disk), bytes(BLOCK), "the block in the image")
+    pair.secondary.kill(signal.SIGCONT)
+    pair.wait_takeover()
+    pair.secondary.command("query-status")
+
+
+def test_fenced(t):
+    """A primary that does not move keeps its lock: nobody takes over; when
+    it moves again it goes on, and is protected again."""
+    pair, disk = shared_pair(t, "timeout=1000,shared=on")
+    pair.start()
+    counter = t.counter()
+    counter.wait_more(20)
+    pair.primary.kill(signal.SIGSTOP)
+    pair.wait_reason("disk d0 .*lock", pair.secondary)
+    pair.primary.kill(signal.SIGCONT)
+    counter.wait_more(20)
+    pair.wait_protected()
+    keep_cached(pair.primary, disk.node)
+    sh(pair.primary, scribble(disk.node, 3))
+    same_as_cached(pair.primary, disk.node)
+
+
+def test_alone(t):
+    """Without its peer the primary writes what was held, and then all."""
+    pair, disk = shared_pair(t)
+    pair.start()
+    counter = t.counter()
+    console = pair.primary.console
+    keep_cached(pair.primary, disk.node)
+    console.send(f"run {scribble(disk.node, 4, 200)}; echo scribbled-$?")
+    counter.wait_more(20)
+    pair.secondary.kill()
+    pair.secondary.wait_exit()
+    pair.wait_state("unprotected")
+    console.wait_for(r"^scribbled-0$", timeout=90)
+    assert_equal(pair.query()["journal-bytes"], 0, "bytes still held")
+    found = same_as_cached(pair.primary, disk.node)
+    image = hashlib.md5(disk.image("primary").read_bytes())
+    assert_equal(image.hexdigest(), found, "the image's sum")
+    pair.start_secondary()
+    pair.wait_protected()
+    sh(pair.primary, scribble(disk.node, 5))
+    t.survive(pair, pair.kill_primary())
+    same_as_cached(pair.secondary, disk.node)
+
+
+def test_image_fails(t):
+    """A write that was held fails: the guest is stopped before anything is
+    lost, and goes on once it is continued."""
+    bad = dict(iotype="write", errno=28, sector=SPOT * 8, once="on")
+    pair, disk = shared_pair(t, style="blockdev", broken={"primary": bad})
+    pair.start()
+    node = disk.node
+    keep_cached(pair.primary, node)
+    since = pair.primary.console.mark()
+    pair.primary.console.send(
+        f"run dd if=/dev/urandom of={node} bs=4k seek={SPOT - 8} count=16 "
+        "conv=notrunc,fsync; echo written-$?")
+    pair.wait_reason("shared drive d0 failed: No space left")
+    wait.until("the guest was never stopped", lambda: pair.primary.command(
+        "query-status")["status"] == "io-error")
+    pair.primary.command("cont")
+    pair.primary.console.wait_for(r"^written-0$", since=since)
+    pair.wait_state("protected")
+    pair.wait_epochs(2)
+    t.counter().wait_more(10)
+    t.survive(pair, pair.kill_primary())
+    same_as_cached(pair.secondary, node)
+
+
+REFUSED = {
+    "one-side": "the key shared differs: off on the secondary, on on the",
+    "other-image": "disk d0 is not the same image on both sides",
+}
+
+
+@cases(*REFUSED)
+def test_refused(t, what):
+    """What would lose data is refused by name; the guest runs on."""
+    pair, disk = shared_pair(t)
+    if what == "one-side":
+        pair.start_secondary(keys="timeout=2000")
+    else:
+        disk.file["secondary"] = t.folder / "another.raw"
+        disk.file["secondary"].write_bytes(bytes(disk.size << 20))
+        pair.start_secondary()
+    pair.start_primary()
+    pair.wait_reason(REFUSED[what])
+    pair.wait_ready()
+
+
+def test_backup_refused(t):
+    """The image alone is not what the guest sees."""
+    pair, _ = shared_pair(t)
+    pair.start()
+    target = t.folder / "target.raw"
+    target.write_bytes(bytes(32 << 20))
+    try:
+        pair.primary.command("drive-backup", {
+            "device": "d0", "sync": "full", "target": str(target),
+            "format": "raw", "mode": "existing"})
+    except QmpError as why:
+        if "drive d0 is " not in str(why):
+            raise
+    else:
+        raise AssertionError("a backup of a shared disk began")
