@@ -119,7 +119,7 @@ static void take_cut(FtCutCause cause)
     }
     count_cut(cause);
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done();
+    ft_pacer_cut_done(cp.cut.total);
     ft_epoch_sent(&cp.epoch);
     ft_ship(&cp.ship, &cp.cut, cp.ch);
 }

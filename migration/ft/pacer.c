@@ -8,10 +8,13 @@
  * Earlier, when output waits and no epoch is in flight, at the first of
  *  - all vCPUs asleep: the guest has said all it has to say for now, and
  *    the cut needs no pause;
- *  - no further output for the time "quiet", or for three times the gap
- *    that packets of a burst have had lately, whichever is longer: the rest
- *    of the burst would have come by now;
- *  - the first output has waited for the time "output-delay".
+ *  - no further output for the longest of: the time "quiet", three times the
+ *    gap that packets of a burst have had lately (the rest of the burst would
+ *    have come by now), and twice the pause that cuts have cost lately;
+ *  - the first output has waited for the time "output-delay", or for eight
+ *    such pauses.
+ * A cut costs the guest its pause, and about as much again in pages that
+ * have become clean; it has to be worth the wait of what it shares.
  * Cutting at once instead gives one packet per epoch under concurrency and
  * loses to upstream COLO; waiting for sleep alone makes a busy guest wait
  * for the cap each time (measured: docs/internals.rst).
@@ -53,6 +56,7 @@ static struct {
      * within output-delay is no burst and does not count
      */
     int64_t gap;
+    int64_t pause;              /* average of a cut, ns */
     bool slept;
 } pacer;
 
@@ -66,13 +70,20 @@ static bool may_cut(void)
     return pacer.on && !pacer.inflight;
 }
 
+static int64_t output_cap(void)
+{
+    return pacer.first_output + MAX(ft_opts.output_delay_us * 1000LL,
+                                    16 * pacer.pause);
+}
+
 static void arm_output(void)
 {
-    int64_t cap = pacer.first_output + ft_opts.output_delay_us * 1000LL;
-    int64_t quiet = pacer.last_output + MAX(ft_opts.quiet_us * 1000LL,
-                                            3 * pacer.gap);
+    int64_t quiet = MAX(ft_opts.quiet_us * 1000LL, 3 * pacer.gap);
 
-    timer_mod(pacer.output, MIN(cap, quiet));
+    if (ft_opts.quiet_us) {
+        quiet = MAX(quiet, 6 * pacer.pause);
+    }
+    timer_mod(pacer.output, MIN(output_cap(), pacer.last_output + quiet));
 }
 
 /* In a vCPU's thread, BQL held: the last one falls asleep */
@@ -98,10 +109,9 @@ static void idle_event(EventNotifier *e)
 
 static void output_event(void *opaque)
 {
-    int64_t cap = pacer.first_output + ft_opts.output_delay_us * 1000LL;
-
     if (may_cut() && ft_gate_waiting()) {
-        pacer.cut(now_ns() >= cap ? FT_CAUSE_DELAY : FT_CAUSE_QUIET);
+        pacer.cut(now_ns() >= output_cap() ? FT_CAUSE_DELAY :
+                  FT_CAUSE_QUIET);
     }
 }
 
@@ -180,8 +190,9 @@ void ft_pacer_output(void)
     }
 }
 
-void ft_pacer_cut_done(void)
+void ft_pacer_cut_done(int64_t pause)
 {
+    pacer.pause += (pause - pacer.pause) / 8;
     pacer.inflight = true;
     pacer.first_output = 0;
     timer_del(pacer.output);

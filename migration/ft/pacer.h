@@ -30,8 +30,14 @@ void ft_pacer_stop(void);
 /** ft_pacer_output: the gate holds one more packet; BQL, any thread */
 void ft_pacer_output(void);
 
-/* A cut was made and its epoch is in flight; or it has to be tried again */
-void ft_pacer_cut_done(void);
+/**
+ * ft_pacer_cut_done: a cut was made and its epoch is in flight
+ *
+ * @pause: how long the guest stood still, ns
+ */
+void ft_pacer_cut_done(int64_t pause);
+
+/** ft_pacer_cut_skipped: no cut was made, it has to be tried again */
 void ft_pacer_cut_skipped(void);
 
 /** ft_pacer_committed: no epoch is in flight any more; top level */
