@@ -10,11 +10,13 @@
  *    the cut needs no pause;
  *  - no further output for the longest of: the time "quiet", three times the
  *    gap that packets of a burst have had lately (the rest of the burst would
- *    have come by now), and twice the pause that cuts have cost lately;
- *  - the first output has waited for the time "output-delay", or for eight
- *    such pauses.
- * A cut costs the guest its pause, and about as much again in pages that
- * have become clean; it has to be worth the wait of what it shares.
+ *    have come by now), and QUIET_PAUSES times the pause that cuts have cost
+ *    lately;
+ *  - the first output has waited for the time "output-delay", or for
+ *    CAP_PAUSES such pauses.
+ * A cut costs a busy guest its pause, and about as much again in pages that
+ * have become clean.  By the pauses, a guest that never sleeps keeps three
+ * quarters of its time, however slow its host is at this.
  * Cutting at once instead gives one packet per epoch under concurrency and
  * loses to upstream COLO; waiting for sleep alone makes a busy guest wait
  * for the cap each time (measured: docs/internals.rst).
@@ -41,6 +43,8 @@
 /* Looking is free with TCG; with KVM it fetches the log of every slot */
 #define DIRTY_POLL_MS (tcg_enabled() ? 5 : 20)
 #define RETRY_NS 1000000
+#define QUIET_PAUSES 6
+#define CAP_PAUSES 16
 
 static struct {
     bool on, inflight;
@@ -73,7 +77,7 @@ static bool may_cut(void)
 static int64_t output_cap(void)
 {
     return pacer.first_output + MAX(ft_opts.output_delay_us * 1000LL,
-                                    16 * pacer.pause);
+                                    CAP_PAUSES * pacer.pause);
 }
 
 static void arm_output(void)
@@ -81,7 +85,7 @@ static void arm_output(void)
     int64_t quiet = MAX(ft_opts.quiet_us * 1000LL, 3 * pacer.gap);
 
     if (ft_opts.quiet_us) {
-        quiet = MAX(quiet, 6 * pacer.pause);
+        quiet = MAX(quiet, QUIET_PAUSES * pacer.pause);
     }
     timer_mod(pacer.output, MIN(output_cap(), pacer.last_output + quiet));
 }
