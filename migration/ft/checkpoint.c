@@ -119,7 +119,7 @@ static void take_cut(FtCutCause cause)
     }
     count_cut(cause);
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done(cp.cut.total);
+    ft_pacer_cut_done(cp.cut.total - cp.cut.check);
     ft_epoch_sent(&cp.epoch);
     ft_ship(&cp.ship, &cp.cut, cp.ch);
 }
@@ -174,13 +174,16 @@ static void disks_copied(const char *error)
     }
 }
 
-/* Only the first connection can know that the disks are the same */
+/*
+ * Only the first connection can know that the disks are the same, and not
+ * that of a survivor
+ */
 static FtDiskSync disk_sync_mode(void)
 {
     static bool used;
     FtDiskSync mode = ft_opts.disk_sync;
 
-    if (mode == FT_DISK_SYNC_NONE && used) {
+    if (mode == FT_DISK_SYNC_NONE && (used || ft_status.takeover)) {
         mode = FT_DISK_SYNC_HASH;
     }
     used = true;

@@ -189,11 +189,14 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
 
     copy_pages(cut, ram);
     cut->hashed = hash;
+    cut->copy = lap(&t);
+    cut->check = 0;
     if (hash) {
         cut->ram_hash = ft_ram_hash(ram, NULL, NULL);
         cut->device_hash = ft_hash(state, len, 0);
+        cut->check = lap(&t);
+        cut->copy += cut->check;
     }
-    cut->copy = lap(&t);
     return true;
 }
 

@@ -22,6 +22,7 @@ typedef struct FtCut {
 
     /* Nanoseconds: where the pause went */
     int64_t start, stop, save, harvest, copy, resume, total;
+    int64_t check;              /* of @copy: hashing for the self-check */
     bool without_pause;
 } FtCut;
 

@@ -127,12 +127,12 @@ bool ft_door_open(FtDoorAdmit *cb, Error **errp)
 {
     SocketAddress addr = { .type = SOCKET_ADDRESS_TYPE_INET };
 
-    addr.u.inet = *ft_opts.addr;
+    addr.u.inet = *ft_opts.listen_at.inet;
     admit = cb;
     listener = qio_net_listener_new();
     qio_net_listener_set_name(listener, "ft-listen");
     if (qio_net_listener_open_sync(listener, &addr, 1, errp) < 0) {
-        error_prepend(errp, "-ft-listen %s: ", ft_opts.address);
+        error_prepend(errp, "-ft-listen %s: ", ft_opts.listen_at.text);
         return false;
     }
     qio_net_listener_set_client_func(listener, caller_connected, NULL, NULL);

@@ -8,13 +8,11 @@
  * machine-init-done notifier (start.c).
  */
 #include "qemu/osdep.h"
-#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/help_option.h"
 #include "qemu/module.h"
 #include "qemu/option.h"
 #include "qemu/config-file.h"
-#include "qemu/sockets.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
 #include "ft.h"
@@ -64,6 +62,10 @@ static QemuOptsList ft_opts_list = {
             .name = "address",
             .type = QEMU_OPT_STRING,
             .help = "host:port of the other side ([addr]:port to listen on)",
+        }, {
+            .name = "peer",
+            .type = QEMU_OPT_STRING,
+            .help = "host:port of a further peer to dial; may be repeated",
         }, {
             .name = "interval",
             .type = QEMU_OPT_NUMBER,
@@ -132,40 +134,25 @@ static void ft_register_opts(void)
 
 opts_init(ft_register_opts);
 
-static bool parse_address(const char *str, bool listen, Error **errp)
+static int add_peer(void *opaque, const char *name, const char *value,
+                    Error **errp)
 {
-    g_autoptr(InetSocketAddress) addr = g_new0(InetSocketAddress, 1);
-    unsigned int port;
-
-    if (inet_parse(addr, str, NULL) < 0 ||
-        qemu_strtoui(addr->port, NULL, 10, &port) < 0 ||
-        port < 1 || port > 65535) {
-        error_setg(errp, "'%s' is not an address; give %s with a port from 1 "
-                   "to 65535", str, listen ? "[addr]:port" : "host:port");
-        return false;
-    }
-    if (!listen && !*addr->host) {
-        error_setg(errp, "no host in '%s'; give host:port", str);
-        return false;
-    }
-    qapi_free_InetSocketAddress(ft_opts.addr);
-    g_free(ft_opts.address);
-    ft_opts.addr = g_steal_pointer(&addr);
-    ft_opts.address = g_strdup(str);
-    return true;
+    return g_str_equal(name, "peer") && !ft_peers_add(value, errp) ? -1 : 0;
 }
 
-bool ft_options_set_peer(const char *peer, Error **errp)
+/* Who listens has peers for the time after a takeover */
+static bool apply_addresses(QemuOpts *opts, bool listen, Error **errp)
 {
-    Error *err = NULL;
+    const char *address = qemu_opt_get(opts, "address");
 
-    if (strchr(peer, ',') || !parse_address(peer, false, &err)) {
-        error_setg(errp, "'%s' is not a peer's address; give host:port",
-                   peer);
-        error_free(err);
+    if (!address) {
+        error_setg(errp, "no address; give %s",
+                   listen ? "[addr]:port" : "host:port");
         return false;
     }
-    return true;
+    return (listen ? ft_address_parse(&ft_opts.listen_at, address, true, errp)
+                   : ft_peers_add(address, errp)) &&
+           !qemu_opt_foreach(opts, add_peer, NULL, errp);
 }
 
 static bool apply_choices(QemuOpts *opts, Error **errp)
@@ -193,14 +180,7 @@ static bool apply_choices(QemuOpts *opts, Error **errp)
 
 static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
 {
-    const char *address = qemu_opt_get(opts, "address");
-
-    if (!address) {
-        error_setg(errp, "no address; give %s",
-                   listen ? "[addr]:port" : "host:port");
-        return false;
-    }
-    if (!parse_address(address, listen, errp)) {
+    if (!apply_addresses(opts, listen, errp)) {
         return false;
     }
     for (int i = 0; i < ARRAY_SIZE(keys); i++) {

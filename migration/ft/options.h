@@ -7,14 +7,13 @@
 #define MIGRATION_FT_OPTIONS_H
 
 #include "qapi/qapi-types-ft.h"
-#include "qapi/qapi-types-sockets.h"
+#include "peers.h"
 
 typedef struct FtOptions {
     bool given;                 /* one of the two options was used */
     bool incoming_given;        /* so was -incoming */
     bool listen;
-    InetSocketAddress *addr;
-    char *address;              /* as the user wrote it */
+    FtAddress listen_at;        /* only when @listen */
     uint32_t interval_ms;       /* longest time between two cuts */
     uint32_t output_delay_us;   /* longest wait of output for a cut */
     uint32_t quiet_us;          /* cut when no more output came for so long */
@@ -27,10 +26,7 @@ typedef struct FtOptions {
     bool shared;                /* both sides have the same images */
 } FtOptions;
 
-/* Set once by ft_option_parse(), the address also by ft_options_set_peer() */
+/* Set once by ft_option_parse() */
 extern FtOptions ft_opts;
-
-/** ft_options_set_peer: use @peer (host:port) from now on */
-bool ft_options_set_peer(const char *peer, Error **errp);
 
 #endif

@@ -33,7 +33,7 @@ void ft_pacer_output(void);
 /**
  * ft_pacer_cut_done: a cut was made and its epoch is in flight
  *
- * @pause: how long the guest stood still, ns
+ * @pause: how long the guest stood still, ns; without a self-check
  */
 void ft_pacer_cut_done(int64_t pause);
 

@@ -33,6 +33,7 @@
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
+#include "peers.h"
 #include "primary.h"
 #include "state.h"
 #include "trace.h"
@@ -255,6 +256,7 @@ static bool take_record(const FtRecord *rec)
         break;
     case FT_REC_REFUSE:
         text = ft_wire_get_text(rec);
+        ft_peers_next();
         ft_primary_lost(text);
         /* What has to change is on a command line */
         redial_in(FT_REDIAL_REFUSED_MS);
@@ -340,6 +342,7 @@ static void connected(QIOTask *task, gpointer opaque)
                                                error_get_pretty(err));
 
         error_free(err);
+        ft_peers_next();
         if (p->wanted) {
             complain(why);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
@@ -374,7 +377,8 @@ static void dial(void *opaque)
         return;
     }
     dialling = true;
-    addr.u.inet = *ft_opts.addr;
+    addr.u.inet = *ft_peers_current()->inet;
+    ft_state_set_peer(ft_peers_current()->text);
     sioc = qio_channel_socket_new();
     qio_channel_set_name(QIO_CHANNEL(sioc), "ft-primary");
     qio_channel_socket_connect_async(sioc, &addr, connected, NULL, NULL,
@@ -388,7 +392,7 @@ void ft_primary_start(void)
         redial = timer_new_ms(QEMU_CLOCK_REALTIME, dial, NULL);
     }
     ft_primary.wanted = true;
-    ft_state_set_peer(ft_opts.address);
+    ft_state_set_peer(ft_peers_current()->text);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, tick);
     timer_mod(redial, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
 }

@@ -606,7 +606,7 @@ bool ft_secondary_start(Error **errp)
     }
     event_notifier_set_handler(&event, session_event);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
-    ft_state_set_peer(ft_opts.address);
+    ft_state_set_peer(ft_opts.listen_at.text);
     wait_for_primary("waiting for a primary");
     return true;
 }

@@ -35,6 +35,7 @@
 #include "keeper.h"
 #include "machine.h"
 #include "options.h"
+#include "peers.h"
 #include "primary.h"
 #include "secondary.h"
 #include "start.h"
@@ -151,7 +152,7 @@ static void machine_done(Notifier *n, void *opaque)
         exit(EXIT_FAILURE);
     }
     if (!ft_opts.listen) {
-        ft_state_set_peer(ft_opts.address);
+        ft_state_set_peer(ft_peers_current()->text);
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
                      "the peer has not answered yet");
     }
@@ -167,6 +168,46 @@ void ft_start_at_machine_done(void)
     qemu_add_machine_init_done_notifier(&notifier);
 }
 
+/* A running guest is to have a peer, whoever it has been so far */
+static bool protect(Error **errp)
+{
+    ft_opts.listen = false;
+    if (!prepare_primary(errp)) {
+        return false;
+    }
+    watch_shutdown();
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                 "the peer has not answered yet");
+    ft_primary_start();
+    return true;
+}
+
+static void protect_again(void *opaque)
+{
+    QEMUTimer **timer = opaque;
+    Error *err = NULL;
+
+    timer_free(*timer);
+    /* Somebody may have said ft-start meanwhile */
+    if (!ft_primary.wanted && !protect(&err)) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                     error_get_pretty(err));
+        error_reportf_err(err, "fault tolerance: not protected again: ");
+    }
+}
+
+void ft_start_after_takeover(void)
+{
+    static QEMUTimer *timer;
+
+    if (ft_peers_current()) {
+        /* The clients come first, who have waited long enough */
+        timer = timer_new_ms(QEMU_CLOCK_REALTIME, protect_again, &timer);
+        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  FT_REDIAL_MS);
+    }
+}
+
 void qmp_ft_start(const char *peer, Error **errp)
 {
     if (ft_status.role == FT_ROLE_SECONDARY) {
@@ -175,30 +216,25 @@ void qmp_ft_start(const char *peer, Error **errp)
         return;
     }
     if (ft_primary.wanted) {
-        error_setg(errp, "protection is on already; use ft-stop first");
+        if (!peer || ft_primary.ch) {
+            error_setg(errp, "protection is on already; use ft-stop first");
+        } else if (ft_peers_prefer(peer, errp)) {
+            ft_primary_start();
+        }
         return;
     }
     if (ft_status.state == FT_STATE_FENCED) {
         error_setg(errp, "this copy of the guest is fenced; another one runs");
         return;
     }
-    if (peer && !ft_options_set_peer(peer, errp)) {
+    if (peer && !ft_peers_prefer(peer, errp)) {
         return;
     }
-    if (!ft_opts.address || ft_opts.listen) {
-        if (!peer) {
-            error_setg(errp, "no peer is known; give peer=host:port");
-            return;
-        }
-        ft_opts.listen = false;
-    }
-    if (!prepare_primary(errp)) {
+    if (!ft_peers_current()) {
+        error_setg(errp, "no peer is known; give peer=host:port");
         return;
     }
-    watch_shutdown();
-    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
-                 "the peer has not answered yet");
-    ft_primary_start();
+    protect(errp);
 }
 
 void qmp_ft_stop(Error **errp)

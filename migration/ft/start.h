@@ -15,4 +15,11 @@ void ft_hotplug_watch(void);
 /* reset.c: mark what a reset writes unseen, from now on */
 void ft_reset_watch(void);
 
+/**
+ * ft_start_after_takeover: look for a new peer, when any address is known
+ *
+ * Main loop; begins a second later.
+ */
+void ft_start_after_takeover(void);
+
 #endif

@@ -26,6 +26,7 @@
 #include "checkpoint.h"
 #include "device.h"
 #include "options.h"
+#include "start.h"
 #include "state.h"
 #include "takeover.h"
 #include "trace.h"
@@ -125,4 +126,5 @@ void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns)
     info_report("fault tolerance: took over from epoch %" PRIu64 " as "
                 "generation %" PRIu64 " (%s)", t->epoch,
                 ft_status.generation, FtTakeoverCause_str(cause));
+    ft_start_after_takeover();
 }

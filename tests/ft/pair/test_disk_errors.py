@@ -38,7 +38,8 @@ def test_primary(t, error):
     counter.wait_more(30)
     pair.expect_takeover()
     console = pair.primary.console
-    console.send(f"run {touch(disk, error)} && echo all-is-well-$?")
+    # What was typed after the last commit would not be known to the survivor
+    console.send(f"run sleep 1; {touch(disk, error)} && echo all-is-well-$?")
     event = pair.wait_takeover()
     assert_equal(event.data["cause"], "handed-over", "cause")
     pair.secondary.console.wait_for(r"^all-is-well-0$", timeout=30)
@@ -102,7 +103,8 @@ def test_full_file_system(t, side):
     if side == "primary":
         pair.expect_takeover()
         console = pair.primary.console
-        console.send(f"run {FILL.format(disk.node)}; echo filled-$?")
+        console.send(f"run sleep 1; {FILL.format(disk.node)}; "
+                     "echo filled-$?")
         pair.wait_takeover()
         pair.secondary.console.wait_for(r"^filled-0$", timeout=60)
         t.survive(pair)

@@ -80,7 +80,6 @@ def test_twice(t):
     pair = t.pair(parameters=NO_SERVER)
     primary = pair.start_primary()
     refused(primary, "ft-start", None, "on already", "ft-stop")
-    refused(primary, "ft-start", {"peer": "127.0.0.1:1"}, "on already")
     assert_equal(pair.query()["peer"], ADDRESS, "peer")
     primary.command("ft-stop")
     refused(primary, "ft-stop", None, "protection is not on")
@@ -88,6 +87,8 @@ def test_twice(t):
     primary.command("ft-start")
     pair.wait_protected()
     refused(primary, "ft-start", None, "on already")
+    refused(primary, "ft-start", {"peer": "127.0.0.1:1"}, "on already")
+    assert_equal(pair.query()["peer"], ADDRESS, "peer")
     for _ in range(3):
         primary.command("ft-stop")
         assert_equal(pair.query()["state"], "unprotected", "state")

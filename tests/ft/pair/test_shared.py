@@ -137,6 +137,9 @@ def test_fenced(t):
     keep_cached(pair.primary, disk.node)
     sh(pair.primary, scribble(disk.node, 3))
     same_as_cached(pair.primary, disk.node)
+    # The secondary that had to give up is as good as a new one
+    t.survive(pair, pair.kill_primary())
+    same_as_cached(pair.secondary, disk.node)
 
 
 def test_alone(t):

@@ -82,7 +82,9 @@ def start(qemu, disk):
 def stop(qemu):
     """End the server and unmount the disk: it is clean afterwards."""
     sh(qemu, 'chroot /mnt su postgres -s /bin/sh -c ". /database-env; '
-       'pg_ctl -D /data/pg -m fast -w stop >/dev/null" && umount /mnt/data',
+       'pg_ctl -D /data/pg -m fast -w stop >/dev/null" && '
+       # Its file is gone before the process is
+       "while pidof postgres >/dev/null; do :; done; umount /mnt/data",
        timeout=90)
 
 
