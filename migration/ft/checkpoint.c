@@ -99,6 +99,11 @@ static void take_cut(FtCutCause cause)
 {
     Error *err = NULL;
 
+    if (ft_mirror_overloaded()) {
+        ft_counters.skipped++;
+        ft_pacer_cut_skipped();
+        return;
+    }
     if (!ft_mirror_covers(&err)) {
         ft_primary_lost(error_get_pretty(err));
         error_free(err);

@@ -187,16 +187,27 @@ static void coroutine_fn wait_one(FtApply *a)
     qemu_coroutine_yield();
 }
 
-static void coroutine_fn launch(FtApply *a, FtJournalOp *op)
+static void coroutine_fn wait_allowed(FtApply *a)
 {
-    Flight *f = g_new0(Flight, 1);
-
     while (a->held_up && a->held_up()) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);
     }
+}
+
+static void coroutine_fn launch(FtApply *a, FtJournalOp *op)
+{
+    Flight *f;
+
     while (a->inflight >= MAX_INFLIGHT || overlaps(a, &op->op)) {
         wait_one(a);
     }
+    wait_allowed(a);
+    /* What it waited for may have failed, and must not come after it */
+    if (broken(a)) {
+        done_with(a, op, false);
+        return;
+    }
+    f = g_new0(Flight, 1);
     f->a = a;
     f->op = op;
     QLIST_INSERT_HEAD(&a->flights, f, next);
@@ -226,6 +237,7 @@ static void coroutine_fn flush(FtApply *a, FtJournalOp *op, uint64_t position)
     while (a->inflight) {
         wait_one(a);
     }
+    wait_allowed(a);
     ok = !broken(a);
     if (ok && a->dirty[disk]) {
         int ret = a->target[disk].perform(a->target[disk].opaque, op);

@@ -422,6 +422,10 @@ int coroutine_fn ft_filter_perform(FtFilter *f, const FtJournalOp *op)
         return -ENOMEDIUM;
     }
     image = f->bs->backing;
+    if (!(image->perm & BLK_PERM_WRITE)) {
+        /* The device has gone */
+        return -ENOMEDIUM;
+    }
     switch (d->kind) {
     case FT_DISK_WRITE:
         return bdrv_co_pwrite(image, d->offset, d->length, op->data, 0);

@@ -12,9 +12,11 @@
  *     write ---> held, DISK ---> ack ---> image ---> flush ---> APPLIED
  *                                                           peer forgets
  *
- * The peer keeps what is committed until our image has it on stable storage.
- * We flush of our own accord once SYNC_BYTES have gone out since, so that
- * the peer's memory, and what it has to write at a takeover, stay bounded.
+ * Until the image has it on stable storage the peer keeps what is committed,
+ * and so do we: a flush may be the first to say that the image is full, and
+ * then what was written before is gone.  We flush of our own accord once
+ * SYNC_BYTES have gone out since, so that both memories, and what the peer
+ * has to write at a takeover, stay bounded.
  *
  * A guest's flush is answered at once: nobody outside can know before its
  * epoch is committed, and with durability=disk the output of that epoch
@@ -53,7 +55,8 @@ typedef struct Held {
     IntervalTreeNode range;     /* of a WRITE or a ZERO */
     QTAILQ_ENTRY(Held) next;
     uint64_t seq;               /* order of arrival */
-    bool submitted;
+    bool submitted;             /* the applier has it, or has written it */
+    bool written;               /* but it is not flushed yet */
     int refs;                   /* atomic */
 } Held;
 
@@ -88,6 +91,8 @@ static struct {
     bool releasing;             /* all else stands still */
     bool stuck;                 /* an image has failed */
     bool again;                 /* and the guest has been continued since */
+    bool is_void;               /* another copy has the images (atomic) */
+    void (*released)(void);     /* once that succeeds after all */
 } hold;
 
 bool ft_hold_on(void)
@@ -125,25 +130,40 @@ static void forget_locked(Held *h)
     qatomic_set_u64(&hold.bytes, hold.bytes - ft_journal_op_bytes(&h->j));
 }
 
+/* A flush has succeeded, and the applier starts nothing beside one */
+static void forget_written_locked(uint16_t disk)
+{
+    Held *h, *next;
+
+    QTAILQ_FOREACH_SAFE(h, &hold.all, next, next) {
+        if (h->written && h->j.op.disk == disk) {
+            forget_locked(h);
+            unref(h);
+        }
+    }
+}
+
 /* The applier is through with it */
 static void held_done(FtJournalOp *op, bool performed)
 {
     Held *h = container_of(op, Held, j);
 
-    WITH_QEMU_LOCK_GUARD(&hold.lock) {
-        h->submitted = false;
-        if (!performed) {
-            return;
-        }
-        forget_locked(h);
+    QEMU_LOCK_GUARD(&hold.lock);
+    h->submitted = h->written = performed;
+    if (performed && op->op.kind == FT_DISK_FLUSH) {
+        forget_written_locked(op->op.disk);     /* @h too */
     }
-    unref(h);
 }
 
 static void sync_done(FtJournalOp *op, bool performed)
 {
     Sync *s = container_of(op, Sync, j);
 
+    if (performed) {
+        WITH_QEMU_LOCK_GUARD(&hold.lock) {
+            forget_written_locked(op->op.disk);
+        }
+    }
     if (performed && s->last) {
         ft_disk_log_applied(op->op.epoch);
     }
@@ -169,8 +189,15 @@ static void insert_locked(Held *h)
 
 void ft_hold_put(const FtDiskOp *op)
 {
-    Held *h = g_new0(Held, 1);
+    Held *h;
 
+    if (qatomic_read(&hold.is_void)) {
+        if (op->data) {
+            ft_disk_log_free((uint8_t *)op->data);
+        }
+        return;
+    }
+    h = g_new0(Held, 1);
     h->j.op = *op;
     h->j.op.data = NULL;
     h->j.data = (uint8_t *)op->data;
@@ -252,9 +279,17 @@ static void applier_woke(void *opaque)
     event_notifier_set(&hold.event);
 }
 
+/* What an earlier one has written, but not flushed, is written again */
 static void new_applier(void)
 {
+    Held *h;
+
     ft_apply_free(hold.apply);
+    WITH_QEMU_LOCK_GUARD(&hold.lock) {
+        QTAILQ_FOREACH(h, &hold.all, next) {
+            h->submitted = h->written = false;
+        }
+    }
     hold.apply = ft_apply_new(applier_woke, held_up, NULL);
     for (uint32_t i = 0; i < hold.n; i++) {
         FtApplyTarget target = {
@@ -325,12 +360,17 @@ void ft_hold_commit(uint64_t epoch)
         ;
     }
     ft_journal_part_init(&part);
-    if (hold.since_sync > SYNC_BYTES) {
+    if (hold.since_sync > SYNC_BYTES || hold.releasing) {
         hold.since_sync = 0;
         add_sync(&part, epoch);
     }
     /* Also when it is empty: the epoch is stable after those before it */
     ft_apply_submit(hold.apply, &part, epoch);
+}
+
+uint64_t ft_hold_backlog(void)
+{
+    return hold.apply ? ft_apply_bytes(hold.apply) : 0;
 }
 
 uint64_t ft_hold_stable(void)
@@ -349,7 +389,7 @@ static void end(void)
     qatomic_set(&hold.on, false);
     ft_apply_free(hold.apply);
     hold.apply = NULL;
-    hold.stuck = false;
+    hold.stuck = hold.again = false;
     hold.changed = NULL;
 }
 
@@ -365,7 +405,8 @@ static void image_failed(const char *error)
     hold.stuck = true;
     error_report("fault tolerance: %s", why);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
-    vm_stop(RUN_STATE_IO_ERROR);
+    vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
+            RUN_STATE_IO_ERROR);
 }
 
 /* The user has continued the guest: once more */
@@ -373,7 +414,9 @@ static void try_again(void)
 {
     hold.again = false;
     if (!hold.changed) {
-        ft_hold_release();
+        if (ft_hold_release(hold.released)) {
+            hold.released();
+        }
         return;
     }
     hold.stuck = false;
@@ -404,14 +447,36 @@ static void look_after(EventNotifier *e)
     }
 }
 
-void ft_hold_release(void)
+bool ft_hold_settle(Error **errp)
+{
+    bool ok;
+
+    if (!ft_hold_on()) {
+        return true;
+    }
+    if (hold.stuck) {
+        error_setg(errp, "writes of the guest to a shared drive that has "
+                   "failed are held here");
+        return false;
+    }
+    bdrv_drain_all_begin();
+    hold.releasing = true;
+    ft_hold_commit(hold.committed);
+    ok = ft_apply_finish(hold.apply, errp);
+    hold.releasing = false;
+    bdrv_drain_all_end();
+    return ok;
+}
+
+bool ft_hold_release(void (*later)(void))
 {
     Error *err = NULL;
 
-    if (!ft_hold_on()) {
-        return;
+    if (!ft_hold_on() || hold.is_void) {
+        return true;
     }
     hold.changed = NULL;
+    hold.released = later;
     bdrv_drain_all_begin();
     hold.releasing = true;
     if (hold.stuck) {
@@ -427,7 +492,9 @@ void ft_hold_release(void)
     if (err) {
         image_failed(error_get_pretty(err));
         error_free(err);
+        return false;
     }
+    return true;
 }
 
 /* Trying again may have to stop the guest: not from within its start */
@@ -446,6 +513,7 @@ void ft_hold_drop(void)
     if (!ft_hold_on()) {
         return;
     }
+    qatomic_set(&hold.is_void, true);
     ft_apply_free(hold.apply);
     hold.apply = NULL;
     while ((h = QTAILQ_FIRST(&hold.all))) {
@@ -454,7 +522,13 @@ void ft_hold_drop(void)
         }
         unref(h);
     }
-    end();
+    hold.stuck = hold.again = false;
+    hold.changed = NULL;
+}
+
+bool ft_hold_is_void(void)
+{
+    return hold.is_void;
 }
 
 static void prepare(void)

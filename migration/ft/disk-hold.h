@@ -53,16 +53,35 @@ uint64_t ft_hold_stable(void);
 /** ft_hold_bytes: memory of what is held; any thread */
 uint64_t ft_hold_bytes(void);
 
+/** ft_hold_backlog: of that, what is committed and waits for the images */
+uint64_t ft_hold_backlog(void);
+
+/**
+ * ft_hold_settle: have all that is committed in the images, flushed; waits
+ *
+ * False with @errp set when an image has failed: what it lacks stays held.
+ */
+bool ft_hold_settle(Error **errp);
+
 /**
  * ft_hold_release: there are no epochs any more: write all of it, then let
  * requests pass
  *
+ * @later: called at top level when that succeeds only later
+ *
  * Main loop, BQL held; waits.  When an image fails the guest is stopped with
- * the state io-error, and its writes are held until it is continued.
+ * the state io-error, its writes are held until it is continued, and the
+ * result is false.
  */
-void ft_hold_release(void);
+bool ft_hold_release(void (*later)(void));
 
-/** ft_hold_drop: another copy of the guest has the images: forget all */
+/**
+ * ft_hold_drop: another copy of the guest has the images, or ours ends:
+ * forget all that is held, and whatever still comes
+ */
 void ft_hold_drop(void);
+
+/** ft_hold_is_void: that has happened */
+bool ft_hold_is_void(void);
 
 #endif

@@ -111,6 +111,7 @@ static bool add(FtApply *a, const FtDisk *d, Error **errp)
         return false;
     }
     blk_set_enable_write_cache(blk, true);
+    ft_disk_unflushed(d->bs);
     target.name = g_strdup_printf("disk %s of the secondary", d->name);
     ft_apply_add(a, &target);
     return true;

@@ -221,17 +221,13 @@ char *ft_disk_intake_end(FtDiskIntake *in)
     return await(in, FT_APPLY_IDLE, 0);
 }
 
-/*
- * A dead primary's locks go a moment before or after its connection.  One
- * that keeps them is alive, whatever it looks like from here.
- */
-static bool lock_shared(FtDiskIntake *in, Error **errp)
+static bool lock_shared(FtDiskIntake *in, uint32_t ms, Error **errp)
 {
-    int64_t end = get_clock() + in->timeout_ns;
+    int64_t end = get_clock() + ms * 1000000LL;
     Error *err = NULL;
 
     while (!ft_images_lock(&in->disks, &err)) {
-        if (get_clock() > end) {
+        if (get_clock() >= end) {
             error_propagate(errp, err);
             return false;
         }
@@ -242,10 +238,10 @@ static bool lock_shared(FtDiskIntake *in, Error **errp)
     return true;
 }
 
-bool ft_disk_intake_finish(FtDiskIntake *in, Error **errp)
+bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
 {
     if (in->shared) {
-        if (!lock_shared(in, errp) ||
+        if (!lock_shared(in, lock_ms, errp) ||
             !ft_images_add(in->apply, &in->disks, errp)) {
             return false;
         }

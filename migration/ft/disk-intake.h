@@ -35,13 +35,13 @@ typedef struct FtDiskIntake {
  * ft_disk_intake_find: list this machine's disks, to be compared
  * ft_disk_intake_open: be ready for records from @ch
  * ft_disk_intake_finish: the receiver has ended: have everything that is
- *     committed in the images; false with @errp set: this copy must not be
- *     used
+ *     committed in the images, waiting at most @lock_ms for the locks of
+ *     shared ones; false with @errp set: this copy must not be used
  * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
 bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp);
-bool ft_disk_intake_finish(FtDiskIntake *in, Error **errp);
+bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp);
 uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);
 void ft_disk_intake_destroy(FtDiskIntake *in);
 

@@ -35,6 +35,7 @@
 #define EPOCH_MAX (64 * MiB)    /* of one epoch: requests wait */
 #define HELD_MAX (128 * MiB)    /* of all epochs of shared disks */
 #define WAIT_MS 100
+#define HELD_WAIT_MS 1000       /* a cut waits too when disks lag behind */
 #define NAP_NS 500000
 
 static struct {
@@ -101,7 +102,8 @@ static bool full(void)
 
 void coroutine_fn ft_disk_log_wait(const int *draining)
 {
-    int64_t end = get_clock() + WAIT_MS * 1000000LL;
+    int64_t ms = ft_hold_bytes() > HELD_MAX ? HELD_WAIT_MS : WAIT_MS;
+    int64_t end = get_clock() + ms * 1000000LL;
 
     while (full() && !qatomic_read(draining) && get_clock() < end) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);

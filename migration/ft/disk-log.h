@@ -32,8 +32,8 @@ void ft_disk_log_cut(void);
  *
  * @draining: cuts the wait short as soon as it is not 0
  *
- * At most for a tenth of a second: whoever issued the request may hold the BQL,
- * without which nothing moves on.
+ * At most for a tenth of a second, a second for shared disks: whoever issued
+ * the request may hold the BQL, without which nothing moves on.
  */
 void coroutine_fn ft_disk_log_wait(const int *draining);
 

@@ -20,12 +20,16 @@
 #include "qapi/error.h"
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
+#include "qemu/units.h"
 #include "block/block.h"
 #include "disk-hold.h"
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "options.h"
+#include "primary.h"
+
+#define BACKLOG_MAX (64 * MiB)  /* of committed writes to shared disks */
 
 static struct {
     FtDisks disks;
@@ -54,7 +58,7 @@ static void image_failed(FtFilter *f, int ret, const char *what)
 
 void ft_mirror_detach(void)
 {
-    if (ft_hold_on()) {
+    if (ft_hold_on() && !ft_hold_is_void()) {
         /* A shared disk has failed: what the guest has written is here */
         return;
     }
@@ -111,7 +115,12 @@ void ft_mirror_stop(void)
 {
     flush.finished = NULL;
     ft_disk_log_stop();
-    ft_hold_release();
+    ft_hold_release(ft_primary_mended);
+}
+
+bool ft_mirror_settle(Error **errp)
+{
+    return ft_hold_settle(errp);
 }
 
 void ft_mirror_drop(void)
@@ -157,6 +166,7 @@ void ft_mirror_flush(void (*finished)(const char *error))
     flush.missing = mirror.disks.n;
     flush.finished = finished;
     for (uint32_t i = 0; i < mirror.disks.n; i++) {
+        ft_disk_unflushed(blk_bs(mirror.disks.disk[i].blk));
         blk_aio_flush(mirror.disks.disk[i].blk, one_flushed,
                       g_memdup2(&flush.number, sizeof(flush.number)));
     }
@@ -173,7 +183,12 @@ void ft_mirror_cut(void)
 
 bool ft_mirror_stuck(void)
 {
-    return ft_hold_on() && !ft_disk_log_on();
+    return ft_hold_on() && !ft_hold_is_void() && !ft_disk_log_on();
+}
+
+bool ft_mirror_overloaded(void)
+{
+    return ft_hold_backlog() > BACKLOG_MAX;
 }
 
 void ft_mirror_commit(uint64_t epoch)

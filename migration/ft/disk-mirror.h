@@ -37,6 +37,13 @@ void ft_mirror_start(FtChannel *ch, const uint64_t *epoch,
 /** ft_mirror_stop: the peer is gone: what was held goes to shared disks */
 void ft_mirror_stop(void);
 
+/**
+ * ft_mirror_settle: what is committed is in shared disks, stable; waits
+ *
+ * False with @errp set when a disk has failed.
+ */
+bool ft_mirror_settle(Error **errp);
+
 /** ft_mirror_drop: another copy of the guest runs: what is held is void */
 void ft_mirror_drop(void);
 
@@ -54,8 +61,15 @@ void ft_mirror_cut(void);
 /** ft_mirror_commit: @epoch is committed */
 void ft_mirror_commit(uint64_t epoch);
 
-/** ft_mirror_stuck: a shared disk has failed after the peer had gone */
+/**
+ * ft_mirror_stuck: a shared disk has failed after the peer had gone
+ *
+ * ft_primary_mended() is called when it is well again.
+ */
 bool ft_mirror_stuck(void);
+
+/** ft_mirror_overloaded: shared disks cannot keep up; let them */
+bool ft_mirror_overloaded(void);
 
 /**
  * ft_mirror_stable: up to which of the epochs that are stable on the peer,

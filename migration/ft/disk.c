@@ -14,10 +14,12 @@
  */
 #include "qemu/osdep.h"
 #include <sys/sysmacros.h>
+#include "qemu/atomic.h"
 #include "qapi/error.h"
 #include "block/block_int.h"
 #include "hw/qdev-core.h"
 #include "disk.h"
+#include "options.h"
 
 bool ft_disk_is_writable(BlockBackend *blk)
 {
@@ -101,6 +103,7 @@ static bool add_disk(FtDisks *disks, BlockBackend *blk, Error **errp)
     FtDisk *d = &disks->disk[disks->n];
     g_autofree char *name = disk_name(blk);
     int64_t size = blk_getlength(blk);
+    uint64_t perm, others;
 
     if (disks->n == FT_WIRE_MAX_DISKS) {
         error_setg(errp, "drive %s is one more than the %d that fault "
@@ -118,6 +121,13 @@ static bool add_disk(FtDisks *disks, BlockBackend *blk, Error **errp)
                    name);
         return false;
     }
+    blk_get_perm(blk, &perm, &others);
+    if (ft_opts.shared && (others & BLK_PERM_WRITE)) {
+        error_setg(errp, "drive %s lets others write to its image "
+                   "(share-rw=on), so its lock tells nothing; remove that or "
+                   "shared=on", name);
+        return false;
+    }
     *d = (FtDisk) {
         .device = device_path(blk),
         .name = g_steal_pointer(&name),
@@ -129,6 +139,23 @@ static bool add_disk(FtDisks *disks, BlockBackend *blk, Error **errp)
     blk_ref(blk);
     disks->n++;
     return true;
+}
+
+static void GRAPH_RDLOCK mark_unflushed(BlockDriverState *bs)
+{
+    BdrvChild *child;
+
+    qatomic_inc(&bs->write_gen);
+    QLIST_FOREACH(child, &bs->children, next) {
+        mark_unflushed(child->bs);
+    }
+}
+
+void ft_disk_unflushed(BlockDriverState *bs)
+{
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+
+    mark_unflushed(bs);
 }
 
 static int compare_disks(const void *a, const void *b)

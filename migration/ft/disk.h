@@ -36,6 +36,14 @@ void ft_disks_free(FtDisks *disks);
 /** ft_disk_is_writable: @blk is a drive the guest can write now */
 bool ft_disk_is_writable(BlockBackend *blk);
 
+/**
+ * ft_disk_unflushed: let the next flush of @bs reach the host's disk
+ *
+ * QEMU leaves out the flush of a node that it has not written to; what an
+ * earlier process wrote may never have been flushed.  Main loop.
+ */
+void ft_disk_unflushed(BlockDriverState *bs);
+
 /** ft_disks_describe: for the handshake */
 FtDiskIdList *ft_disks_describe(const FtDisks *disks);
 

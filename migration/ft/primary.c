@@ -42,6 +42,8 @@ FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
 
 static QEMUTimer *redial;
 static bool dialling;
+static uint64_t attempt;        /* number of the one that counts */
+static int64_t dialled_ns;      /* when it began */
 static char *last_complaint;    /* said once, not every second */
 
 static void primary_readable(void *opaque);
@@ -95,9 +97,11 @@ static void fence(const char *why)
 
     p->mode->quiesce();
     ft_gate_close();
-    ft_mirror_drop();
     p->wanted = false;
-    vm_stop(RUN_STATE_INTERNAL_ERROR);
+    vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
+            RUN_STATE_INTERNAL_ERROR);
+    /* Now that the last request has ended in what is held */
+    ft_mirror_drop();
     disconnect();
     error_report("fault tolerance: %s; this copy of the guest is stopped",
                  why);
@@ -146,12 +150,31 @@ void ft_primary_lost(const char *why)
         error_free(err);
         return;
     }
+    if (p->ch && !had_copy) {
+        ft_peers_next();
+    }
     disconnect();
-    ft_gate_open();
+    /* A reply must not leave before what it vouches for is on the disk */
     if (!ft_mirror_stuck()) {
+        ft_gate_open();
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
     }
     redial_later();
+}
+
+void ft_primary_abandon(void)
+{
+    ft_primary.mode->quiesce();
+    ft_primary.wanted = false;
+    ft_gate_close();
+    ft_mirror_drop();
+}
+
+void ft_primary_mended(void)
+{
+    ft_gate_open();
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                 "the peer has not answered yet");
 }
 
 /* Another copy of this guest runs: stop for good */
@@ -256,7 +279,6 @@ static bool take_record(const FtRecord *rec)
         break;
     case FT_REC_REFUSE:
         text = ft_wire_get_text(rec);
-        ft_peers_next();
         ft_primary_lost(text);
         /* What has to change is on a command line */
         redial_in(FT_REDIAL_REFUSED_MS);
@@ -308,12 +330,32 @@ static void primary_readable(void *opaque)
     drain_socket();
 }
 
+static void cannot_reach(const char *error)
+{
+    g_autofree char *why = g_strdup_printf("cannot reach %s: %s",
+                                           ft_status.peer, error);
+
+    ft_peers_next();
+    if (ft_primary.wanted) {
+        complain(why);
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+        redial_later();
+    }
+}
+
 static void tick(void)
 {
     FtPrimary *p = &ft_primary;
     int64_t limit = p->welcomed ? ft_opts.timeout_ms :
                     FT_HANDSHAKE_TIMEOUT_MS;
 
+    if (dialling && get_clock() - dialled_ns > limit * 1000000) {
+        /* The kernel would try for minutes */
+        attempt++;
+        dialling = false;
+        cannot_reach("no answer");
+        return;
+    }
     if (!p->ch || get_clock() - ft_channel_last_rx(p->ch) < limit * 1000000) {
         return;
     }
@@ -335,19 +377,14 @@ static void connected(QIOTask *task, gpointer opaque)
     g_autofree char *json = NULL;
     Error *err = NULL;
 
+    if (*(uint64_t *)opaque != attempt) {
+        /* Given up long ago, or somebody has named another address */
+        return;
+    }
     dialling = false;
     if (qio_task_propagate_error(task, &err)) {
-        g_autofree char *why = g_strdup_printf("cannot reach %s: %s",
-                                               ft_status.peer,
-                                               error_get_pretty(err));
-
+        cannot_reach(error_get_pretty(err));
         error_free(err);
-        ft_peers_next();
-        if (p->wanted) {
-            complain(why);
-            ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
-            redial_later();
-        }
         return;
     }
     if (!p->wanted || p->ch) {
@@ -377,12 +414,15 @@ static void dial(void *opaque)
         return;
     }
     dialling = true;
+    attempt++;
+    dialled_ns = get_clock();
     addr.u.inet = *ft_peers_current()->inet;
     ft_state_set_peer(ft_peers_current()->text);
     sioc = qio_channel_socket_new();
     qio_channel_set_name(QIO_CHANNEL(sioc), "ft-primary");
-    qio_channel_socket_connect_async(sioc, &addr, connected, NULL, NULL,
-                                     NULL);
+    qio_channel_socket_connect_async(sioc, &addr, connected,
+                                     g_memdup2(&attempt, sizeof(attempt)),
+                                     g_free, NULL);
     object_unref(OBJECT(sioc));
 }
 
@@ -392,6 +432,8 @@ void ft_primary_start(void)
         redial = timer_new_ms(QEMU_CLOCK_REALTIME, dial, NULL);
     }
     ft_primary.wanted = true;
+    dialling = false;
+    attempt++;
     ft_state_set_peer(ft_peers_current()->text);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, tick);
     timer_mod(redial, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));

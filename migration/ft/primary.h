@@ -79,6 +79,16 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again);
 bool ft_primary_hand_over(const char *why);
 
 /**
+ * ft_primary_abandon: this process is about to end, and the peer is to go on
+ *
+ * The connection ends with the process.
+ */
+void ft_primary_abandon(void);
+
+/** ft_primary_mended: a shared disk that had failed is well again */
+void ft_primary_mended(void);
+
+/**
  * ft_primary_lost: the peer is gone or has misbehaved; go on unprotected
  *
  * @why: one sentence

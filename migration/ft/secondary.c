@@ -39,6 +39,8 @@
 #include "state.h"
 #include "takeover.h"
 
+#define LOCK_WAIT_MS 200
+
 typedef enum FtVerdict {
     FT_VERDICT_NONE,
     FT_VERDICT_DEAD,            /* take over if anything is committed */
@@ -444,6 +446,16 @@ static void cannot_take_over(FtSession *s, const char *why)
     wait_for_primary(why);
 }
 
+/*
+ * A dead process's locks go a moment before or after its connection.  Whoever
+ * else keeps them is alive, and may go on alone and die later: its image is
+ * not ours to wait for.
+ */
+static uint32_t patience(FtSession *s)
+{
+    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ? LOCK_WAIT_MS : 0;
+}
+
 static void primary_is_dead(FtSession *s)
 {
     Error *err = NULL;
@@ -458,6 +470,9 @@ static void primary_is_dead(FtSession *s)
     }
     if (ft_committed_guest_is_off(&s->intake)) {
         info_report("fault tolerance: the guest was switched off");
+        if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
+            error_report_err(err);
+        }
         quit();
         return;
     }
@@ -468,7 +483,7 @@ static void primary_is_dead(FtSession *s)
         wait_for_primary("the arbiter did not allow a takeover");
         return;
     }
-    if (!ft_disk_intake_finish(&s->disks, &err)) {
+    if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
         return;

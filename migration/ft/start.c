@@ -92,6 +92,7 @@ static bool prepare_primary(Error **errp)
 static void guest_ends(Notifier *n, void *opaque)
 {
     ShutdownCause cause = *(ShutdownCause *)opaque;
+    Error *err = NULL;
 
     if (ft_status.role != FT_ROLE_PRIMARY ||
         (shutdown_action == SHUTDOWN_ACTION_PAUSE &&
@@ -102,6 +103,15 @@ static void guest_ends(Notifier *n, void *opaque)
         /* Whatever it still writes has to reach the peer before the END */
         pause_all_vcpus();
         bdrv_drain_all();
+    }
+    if (!ft_mirror_settle(&err)) {
+        /* The peer has what our disk lacks, and our lock once we are gone */
+        error_reportf_err(err, ft_primary.welcomed ?
+                          "fault tolerance: the peer takes over: " :
+                          "fault tolerance: there is no peer to go on: ");
+        ft_primary_abandon();
+        ft_mirror_detach();
+        return;
     }
     ft_primary_end(FT_END_GUEST_OFF, shutdown_caused_by_guest(cause) ?
                    "the guest was switched off" : "QEMU was told to end",
@@ -241,6 +251,11 @@ void qmp_ft_stop(Error **errp)
 {
     if (!ft_primary.wanted) {
         error_setg(errp, "protection is not on");
+        return;
+    }
+    if (!ft_mirror_settle(errp)) {
+        error_append_hint(errp, "Mend it and use cont, or quit: then the peer "
+                          "goes on.\n");
         return;
     }
     ft_primary_end(FT_END_STOPPED, "stopped by ft-stop", false);

@@ -10,6 +10,7 @@ from ftlib.case import assert_equal, cases, limit
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
 from ftlib.qmp import QmpError
+from ftlib.vm import Refused
 
 KEYS = "self-check=1,timeout=2000,shared=on"
 PATIENT = "timeout=30000,shared=on"
@@ -188,6 +189,40 @@ def test_image_fails(t):
     t.counter().wait_more(10)
     t.survive(pair, pair.kill_primary())
     same_as_cached(pair.secondary, node)
+
+
+def test_quit_while_failed(t):
+    """What the failed image lacks is on the peer: it is not told to forget,
+    and goes on once the primary's lock is gone."""
+    bad = dict(iotype="write", errno=5, sector=SPOT * 8)
+    pair, disk = shared_pair(t, style="blockdev", broken={"primary": bad})
+    pair.start()
+    node = disk.node
+    keep_cached(pair.primary, node)
+    pair.primary.console.send(
+        f"run dd if=/dev/urandom of={node} bs=4k seek={SPOT - 8} count=16 "
+        "conv=notrunc,fsync; echo written-$?")
+    pair.wait_reason("shared drive d0 failed: Input/output error")
+    pair.wait_epochs(2)
+    pair.expect_takeover()
+    pair.primary.command("quit")
+    pair.primary.wait_exit()
+    pair.wait_takeover()
+    pair.secondary.command("cont")
+    same_as_cached(pair.secondary, node)
+
+
+def test_unlocked_refused(t):
+    """With share-rw=on the image's lock would tell nothing."""
+    pair, disk = shared_pair(t)
+    disk.devices = [device + ",share-rw=on" for device in disk.devices]
+    try:
+        pair.start_primary()
+    except Refused as why:
+        if "drive d0 lets others write to its image" not in str(why):
+            raise
+    else:
+        raise AssertionError("share-rw=on was not refused")
 
 
 REFUSED = {
