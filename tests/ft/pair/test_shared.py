@@ -167,11 +167,19 @@ def test_alone(t):
     same_as_cached(pair.secondary, disk.node)
 
 
-def test_image_fails(t):
-    """A write that was held fails: the guest is stopped before anything is
-    lost, and goes on once it is continued."""
-    bad = dict(iotype="write", errno=28, sector=SPOT * 8, once="on")
-    pair, disk = shared_pair(t, style="blockdev", broken={"primary": bad})
+FAILURES = {
+    "writing to": dict(iotype="write", errno=28, sector=SPOT * 8, once="on"),
+    # The flush after the first write, not those before the first cut
+    "flushing": dict(iotype="flush", errno=28, event="pwritev", once="on"),
+}
+
+
+@cases(*FAILURES)
+def test_image_fails(t, what):
+    """A write that was held fails, or its flush: the guest is stopped before
+    anything is lost, and goes on once it is continued."""
+    pair, disk = shared_pair(t, style="blockdev",
+                             broken={"primary": FAILURES[what]})
     pair.start()
     node = disk.node
     keep_cached(pair.primary, node)
@@ -179,7 +187,7 @@ def test_image_fails(t):
     pair.primary.console.send(
         f"run dd if=/dev/urandom of={node} bs=4k seek={SPOT - 8} count=16 "
         "conv=notrunc,fsync; echo written-$?")
-    pair.wait_reason("shared drive d0 failed: No space left")
+    pair.wait_reason(f"{what} shared drive d0 failed: No space left")
     wait.until("the guest was never stopped", lambda: pair.primary.command(
         "query-status")["status"] == "io-error")
     pair.primary.command("cont")

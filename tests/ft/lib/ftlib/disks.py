@@ -103,11 +103,12 @@ class Disk:
         found = ["-blockdev", f"driver=file,node-name={below},"
                  f"filename={path},discard=unmap"]
         if side in self.broken:
+            # "none" happens when the image is opened
+            keys = {"event": "none", **self.broken[side]}
             rule = "".join(f",inject-error.0.{key}={value}"
-                           for key, value in self.broken[side].items())
+                           for key, value in keys.items())
             found += ["-blockdev", f"driver=blkdebug,node-name=bad-"
-                      f"{self.name},image={below},discard=unmap,"
-                      f"inject-error.0.event=none{rule}"]
+                      f"{self.name},image={below},discard=unmap{rule}"]
             below = f"bad-{self.name}"
         if self.logged:
             log = self.log(side)
