@@ -23,6 +23,18 @@ TOUCH["no-space"] = TOUCH["write"]
 KEYS = "self-check=1,timeout=2000"
 
 
+def prepare(pair, command):
+    """Commit a command that waits to be let go: what is typed after the last
+    commit is not known to a survivor."""
+    pair.primary.console.send("run (until test -e /tmp/go; do usleep 20000; "
+                              f"done; {command}) &")
+    pair.wait_epochs(3)
+
+
+def go(qemu):
+    qemu.console.send("run touch /tmp/go")
+
+
 def touch(disk, error):
     return TOUCH[error].format(disk.node, SPOT // 4096)
 
@@ -37,10 +49,10 @@ def test_primary(t, error):
     counter = t.counter()
     counter.wait_more(30)
     pair.expect_takeover()
-    console = pair.primary.console
-    # What was typed after the last commit would not be known to the survivor
-    console.send(f"run sleep 1; {touch(disk, error)} && echo all-is-well-$?")
+    prepare(pair, f"{touch(disk, error)} && echo all-is-well-$?")
+    go(pair.primary)
     event = pair.wait_takeover()
+    go(pair.secondary)
     assert_equal(event.data["cause"], "handed-over", "cause")
     pair.secondary.console.wait_for(r"^all-is-well-0$", timeout=30)
     found = pair.wait_state("fenced")
@@ -102,10 +114,10 @@ def test_full_file_system(t, side):
     t.counter().wait_more(20)
     if side == "primary":
         pair.expect_takeover()
-        console = pair.primary.console
-        console.send(f"run sleep 1; {FILL.format(disk.node)}; "
-                     "echo filled-$?")
+        prepare(pair, f"{FILL.format(disk.node)}; echo filled-$?")
+        go(pair.primary)
         pair.wait_takeover()
+        go(pair.secondary)
         pair.secondary.console.wait_for(r"^filled-0$", timeout=60)
         t.survive(pair)
         return

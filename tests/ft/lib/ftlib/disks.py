@@ -246,7 +246,7 @@ def scribble(node, seed, count=80):
 
 def keep_cached(qemu, node):
     """The guest's cache of a disk would go with whoever closes it last."""
-    sh(qemu, f"sleep 100000 <{node} & sleep 0")
+    sh(qemu, f"tail -f /dev/null <{node} & :")
 
 
 def same_as_cached(qemu, node):
