@@ -22,6 +22,10 @@
  * are decoded in place.  The reader is the main loop on the primary and the
  * receiver thread on the secondary.
  *
+ * Several links.  With @links the bytes go through links.c instead, which
+ * keeps them and knows the socket.  Whole records are counted as they are
+ * taken; what concerns the links only is not shown to the caller.
+ *
  * Closing.  shutdown() wakes a thread that waits for the socket.
  */
 #include "qemu/osdep.h"
@@ -36,6 +40,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "block/aio.h"
+#include "crypto/random.h"
 #include "channel.h"
 #include "loop.h"
 
@@ -49,8 +54,10 @@ typedef struct Item {
 } Item;
 
 struct FtChannel {
-    QIOChannel *ioc;
+    QIOChannel *ioc;            /* the connection, also when @links has it */
     int fd;                     /* of the socket below, to poll */
+    FtLinks *links;             /* NULL: there is only that; set once */
+    bool accepts_links;
     EventNotifier wake;         /* ends ft_channel_poll() */
     int64_t beat_ns;            /* longest time between two beats */
 
@@ -67,17 +74,18 @@ struct FtChannel {
 
     /* Whoever writes */
     GByteArray *beat;
-    int64_t next_beat;
+    int64_t next_beat, next_link_beat;
     uint64_t beat_counter;
 
     /* The reader */
     uint8_t *rx;
     size_t rx_start, rx_end;
+    uint64_t confirmed;         /* of @taken, last told to the peer */
 
     /* Atomic */
-    int64_t last_rx, last_tx, tx_gap;
-    uint64_t bytes_sent, bytes_received;
+    FtTraffic traffic;
     uint64_t queued;            /* bytes in @items */
+    uint64_t taken;             /* bytes of the records read */
     bool failed, leaving;
 };
 
@@ -97,7 +105,7 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
     g_queue_init(&ch->items);
     ch->beat = g_byte_array_new();
     ch->rx = g_malloc(RX_SIZE);
-    ch->last_rx = ch->last_tx = get_clock();
+    ch->traffic.last_rx = ch->traffic.last_tx = get_clock();
     return ch;
 }
 
@@ -106,6 +114,9 @@ static ssize_t write_some(FtChannel *ch, const uint8_t *data, size_t len)
 {
     size_t done = 0;
 
+    if (ch->links) {
+        return ft_links_write(ch->links, data, len, !ch->have_thread);
+    }
     while (done < len) {
         ssize_t n = qio_channel_write(ch->ioc, (const char *)data + done,
                                       len - done, NULL);
@@ -120,17 +131,59 @@ static ssize_t write_some(FtChannel *ch, const uint8_t *data, size_t len)
         done += n;
     }
     if (done) {
-        int64_t now = get_clock();
-
-        qatomic_set_i64(&ch->tx_gap, MAX(ch->tx_gap, now - ch->last_tx));
-        qatomic_set_i64(&ch->last_tx, now);
-        qatomic_set_u64(&ch->bytes_sent, ch->bytes_sent + done);
+        ft_traffic_sent(&ch->traffic, done);
     }
     return done;
 }
 
+/* On the links that carry no records; false: it was not time for it */
+static bool beat_standbys(FtChannel *ch)
+{
+    int64_t now = get_clock();
+
+    if (now < ch->next_link_beat) {
+        return false;
+    }
+    ch->next_link_beat = now + ch->beat_ns;
+    ft_links_beat(ch->links, qatomic_read_u64(&ch->taken), ft_loop_age_ms());
+    return true;
+}
+
+/*
+ * A thread of its own waits until the socket has it all, or the link is
+ * lost.  The reader, who writes for himself, must not: what he waits for may
+ * have to be read first.
+ */
+static bool write_to_links(FtChannel *ch, const uint8_t *data, size_t len)
+{
+    for (;;) {
+        size_t n = write_some(ch, data, len);
+
+        data += n;
+        len -= n;
+        if (qatomic_read(&ch->failed)) {
+            return false;
+        }
+        if (!len && !(ch->have_thread && ft_links_pending(ch->links))) {
+            return true;
+        }
+        if (!n && !ch->have_thread) {
+            /* The peer confirms nothing of 64 MiB */
+            qatomic_set(&ch->failed, true);
+            return false;
+        }
+        if (ch->have_thread) {
+            ft_links_wait(ch->links, ch->beat_ns / 1000000);
+            beat_standbys(ch);
+        }
+    }
+}
+
 static bool write_all(FtChannel *ch, const uint8_t *data, size_t len)
 {
+    if (ch->links) {
+        return write_to_links(ch, data, len);
+    }
     while (len) {
         ssize_t n = write_some(ch, data, len);
 
@@ -150,12 +203,19 @@ bool ft_channel_beat(FtChannel *ch)
 {
     int64_t now = get_clock();
 
+    if (ch->links) {
+        beat_standbys(ch);
+    }
     if (now < ch->next_beat) {
         return true;
     }
     ch->next_beat = now + ch->beat_ns;
     g_byte_array_set_size(ch->beat, 0);
     ft_wire_put_beat(ch->beat, ++ch->beat_counter, ft_loop_age_ms());
+    if (ch->links) {
+        ft_wire_put_received(ch->beat, qatomic_read_u64(&ch->taken),
+                             ft_loop_age_ms());
+    }
     return write_all(ch, ch->beat->data, ch->beat->len);
 }
 
@@ -237,6 +297,9 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
 {
     int64_t end = get_clock() + ms * 1000000LL;
 
+    if (ch->links) {
+        ft_links_shout(ch->links, data, len);
+    }
     qatomic_set(&ch->leaving, true);
     QEMU_LOCK_GUARD(&ch->lock);
     while (!qatomic_read(&ch->failed)) {
@@ -260,7 +323,11 @@ void ft_channel_close(FtChannel *ch)
 {
     qatomic_set(&ch->failed, true);
     ft_channel_set_handler(ch, NULL, NULL);
-    qio_channel_shutdown(ch->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
+    if (ch->links) {
+        ft_links_shutdown(ch->links);
+    } else if (ch->ioc) {
+        qio_channel_shutdown(ch->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
+    }
     qemu_mutex_lock(&ch->lock);
     ch->closing = true;
     qemu_cond_signal(&ch->cond);
@@ -269,6 +336,9 @@ void ft_channel_close(FtChannel *ch)
         qemu_thread_join(&ch->thread);
     }
     drop_items_locked(ch);
+    if (ch->links) {
+        ft_links_free(ch->links);
+    }
     object_unref(OBJECT(ch->ioc));
     g_byte_array_free(ch->beat, true);
     event_notifier_cleanup(&ch->wake);
@@ -288,6 +358,15 @@ static void enqueue_locked(FtChannel *ch, Item item)
     qemu_cond_signal(&ch->cond);
 }
 
+/* The thread is to write what the links have taken and the socket has not */
+static void nudge_locked(FtChannel *ch)
+{
+    if (ch->have_thread && !ch->writing && g_queue_is_empty(&ch->items) &&
+        ft_links_pending(ch->links)) {
+        enqueue_locked(ch, (Item) { .data = g_byte_array_new() });
+    }
+}
+
 void ft_channel_send(FtChannel *ch, const void *data, size_t len)
 {
     ssize_t done = 0;
@@ -302,6 +381,8 @@ void ft_channel_send(FtChannel *ch, const void *data, size_t len)
 
         g_byte_array_append(rest, (const guint8 *)data + done, len - done);
         enqueue_locked(ch, (Item) { .data = rest });
+    } else if (ch->links) {
+        nudge_locked(ch);
     }
 }
 
@@ -311,8 +392,37 @@ void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque)
     enqueue_locked(ch, (Item) { .job = job, .opaque = opaque });
 }
 
-/* Read what is there; 0: nothing, -1: end of the connection */
-static int fill(FtChannel *ch, Error **errp)
+/*
+ * Read from the links; 0: nothing, 2: @rec is a last word from a standby
+ * link, -1: none is left
+ */
+static int fill_from_links(FtChannel *ch, FtRecord *rec, Error **errp)
+{
+    size_t n = 0;
+
+    switch (ft_links_receive(ch->links, ch->taken, ch->rx + ch->rx_end,
+                             RX_SIZE - ch->rx_end, &n, rec, errp)) {
+    case FT_LINKS_BYTES:
+        ch->rx_end += n;
+        return 1;
+    case FT_LINKS_RESTART:
+        ch->rx_start = ch->rx_end = 0;
+        WITH_QEMU_LOCK_GUARD(&ch->lock) {
+            nudge_locked(ch);
+        }
+        return 1;
+    case FT_LINKS_WORD:
+        return 2;
+    case FT_LINKS_GONE:
+        return -1;
+    case FT_LINKS_DRY:
+        break;
+    }
+    return 0;
+}
+
+/* Read what is there; 0: nothing, 2: @rec, -1: end of the connection */
+static int fill(FtChannel *ch, FtRecord *rec, Error **errp)
 {
     ssize_t n;
 
@@ -322,6 +432,9 @@ static int fill(FtChannel *ch, Error **errp)
         memmove(ch->rx, ch->rx + ch->rx_start, ch->rx_end - ch->rx_start);
         ch->rx_end -= ch->rx_start;
         ch->rx_start = 0;
+    }
+    if (ch->links) {
+        return fill_from_links(ch, rec, errp);
     }
     n = qio_channel_read(ch->ioc, (char *)ch->rx + ch->rx_end,
                          RX_SIZE - ch->rx_end, errp);
@@ -335,9 +448,68 @@ static int fill(FtChannel *ch, Error **errp)
         return -1;
     }
     ch->rx_end += n;
-    qatomic_set_i64(&ch->last_rx, get_clock());
-    qatomic_set_u64(&ch->bytes_received, ch->bytes_received + n);
+    ft_traffic_received(&ch->traffic, n);
     return 1;
+}
+
+/* Where the connection comes from, for users */
+static char *peer_address(FtChannel *ch)
+{
+    QIOChannelSocket *sioc = QIO_CHANNEL_SOCKET(ch->ioc);
+    g_autoptr(SocketAddress) a =
+        qio_channel_socket_get_remote_address(sioc, NULL);
+
+    return g_strdup(a && a->type == SOCKET_ADDRESS_TYPE_INET ?
+                    a->u.inet.host : "an unknown address");
+}
+
+/* Tell the peer what it need not keep any more */
+static void confirm(FtChannel *ch)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+
+    ch->confirmed = ch->taken;
+    ft_wire_put_received(rec, ch->taken, ft_loop_age_ms());
+    write_all(ch, rec->data, rec->len);
+}
+
+/* Secondary: the primary names the session, and this link of it */
+static bool begin_links(FtChannel *ch, const FtRecord *rec, Error **errp)
+{
+    g_autoptr(GByteArray) answer = g_byte_array_new();
+    g_autofree char *address = peer_address(ch);
+    const uint8_t *session;
+    FtLinksSetup setup = {
+        .first = QIO_CHANNEL_SOCKET(ch->ioc),
+        .text = address,
+        .timeout_ns = ch->beat_ns * FT_BEATS_PER_TIMEOUT,
+        .said = ch->traffic.bytes_sent,
+        .traffic = &ch->traffic,
+    };
+
+    if (!ft_wire_get_attach(rec, &session, &setup.number, errp)) {
+        return false;
+    }
+    memcpy(setup.session, session, sizeof(setup.session));
+    ch->accepts_links = false;
+    /* Pairs with ft_channel_links() */
+    qatomic_store_release(&ch->links, ft_links_new(&setup));
+    ft_wire_put(answer, FT_REC_ATTACHED, NULL, 0);
+    return write_all(ch, answer->data, answer->len);
+}
+
+/* Is it about the links?  1: yes, 0: it is the caller's, -1: it is wrong */
+static int take_link_record(FtChannel *ch, const FtRecord *rec, Error **errp)
+{
+    if (rec->type == FT_REC_ATTACH && ch->accepts_links) {
+        return begin_links(ch, rec, errp) ? 1 : -1;
+    }
+    if (ch->links && (rec->type == FT_REC_RECEIVED ||
+                      (rec->type >= FT_REC_ATTACH &&
+                       rec->type <= FT_REC_SWITCHED))) {
+        return ft_links_record(ch->links, rec, errp) ? 1 : -1;
+    }
+    return 0;
 }
 
 int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
@@ -348,13 +520,25 @@ int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
 
         if (ret > 0) {
             ch->rx_start += rec->total;
+            qatomic_set_u64(&ch->taken, ch->taken + rec->total);
+            ret = take_link_record(ch, rec, errp);
+            if (ret > 0) {
+                continue;
+            }
+            if (ch->links && !ch->have_thread &&
+                ch->taken - ch->confirmed >= FT_WIRE_CONFIRM) {
+                confirm(ch);
+            }
+            return ret < 0 ? ret : 1;
         }
-        if (ret != 0) {
-            return ret;
+        if (ret == 0) {
+            ret = fill(ch, rec, errp);
         }
-        ret = fill(ch, errp);
         if (ret <= 0) {
             return ret;
+        }
+        if (ret == 2) {
+            return 1;
         }
     }
 }
@@ -366,7 +550,11 @@ void ft_channel_poll(FtChannel *ch, uint32_t ms)
         { .fd = event_notifier_get_fd(&ch->wake), .events = POLLIN },
     };
 
-    poll(pfd, 2, ms);
+    if (ch->links) {
+        ft_links_poll(ch->links, pfd[1].fd, ms);
+    } else {
+        poll(pfd, 2, ms);
+    }
     event_notifier_test_and_clear(&ch->wake);
 }
 
@@ -377,42 +565,120 @@ void ft_channel_wake(FtChannel *ch)
 
 uint64_t ft_channel_queued(FtChannel *ch)
 {
-    return qatomic_read_u64(&ch->queued);
+    return qatomic_read_u64(&ch->queued) +
+           (ch->links ? ft_links_unsent(ch->links) : 0);
 }
 
 void ft_channel_set_handler(FtChannel *ch, IOHandler *cb, void *opaque)
 {
-    qio_channel_set_aio_fd_handler(ch->ioc, iohandler_get_aio_context(), cb,
-                                   NULL, NULL, opaque);
+    if (ch->links) {
+        ft_links_set_handler(ch->links, cb, opaque);
+    } else if (ch->ioc) {
+        qio_channel_set_aio_fd_handler(ch->ioc, iohandler_get_aio_context(),
+                                       cb, NULL, NULL, opaque);
+    }
 }
 
 int64_t ft_channel_last_rx(FtChannel *ch)
 {
-    return qatomic_read_i64(&ch->last_rx);
+    return qatomic_read_i64(&ch->traffic.last_rx);
 }
 
 int64_t ft_channel_last_tx(FtChannel *ch)
 {
-    return qatomic_read_i64(&ch->last_tx);
+    return qatomic_read_i64(&ch->traffic.last_tx);
 }
 
 int64_t ft_channel_tx_gap(FtChannel *ch)
 {
-    return MAX(qatomic_read_i64(&ch->tx_gap),
+    return MAX(qatomic_read_i64(&ch->traffic.tx_gap),
                get_clock() - ft_channel_last_tx(ch));
 }
 
 void ft_channel_reset_tx_gap(FtChannel *ch)
 {
-    qatomic_set_i64(&ch->tx_gap, 0);
+    qatomic_set_i64(&ch->traffic.tx_gap, 0);
 }
 
 uint64_t ft_channel_bytes_sent(FtChannel *ch)
 {
-    return qatomic_read_u64(&ch->bytes_sent);
+    return qatomic_read_u64(&ch->traffic.bytes_sent);
 }
 
 uint64_t ft_channel_bytes_received(FtChannel *ch)
 {
-    return qatomic_read_u64(&ch->bytes_received);
+    return qatomic_read_u64(&ch->traffic.bytes_received);
+}
+
+/* Several links */
+
+void ft_channel_offer_links(FtChannel *ch, uint32_t number,
+                            const char *address, GByteArray *hello)
+{
+    FtLinksSetup setup = {
+        .dials = true,
+        .first = QIO_CHANNEL_SOCKET(ch->ioc),
+        .number = number,
+        .text = address,
+        .timeout_ns = ch->beat_ns * FT_BEATS_PER_TIMEOUT,
+        .traffic = &ch->traffic,
+    };
+
+    qcrypto_random_bytes(setup.session, sizeof(setup.session), &error_fatal);
+    ch->links = ft_links_new(&setup);
+    ft_links_attach_record(ch->links, hello);
+}
+
+void ft_channel_accept_links(FtChannel *ch)
+{
+    ch->accepts_links = true;
+}
+
+FtLinks *ft_channel_links(FtChannel *ch)
+{
+    /* Pairs with begin_links(); what it points to depends on the pointer */
+    return qatomic_read(&ch->links);
+}
+
+bool ft_channel_attach(FtChannel *ch, FtChannel *caller,
+                       const FtRecord *attach, Error **errp)
+{
+    g_autofree char *address = peer_address(caller);
+    FtLinks *ls = ft_channel_links(ch);
+    const uint8_t *session;
+    uint32_t number;
+
+    if (!ft_wire_get_attach(attach, &session, &number, errp)) {
+        return false;
+    }
+    if (!ls) {
+        error_setg(errp, "this is a link of another session");
+        return false;
+    }
+    if (caller->rx_start != caller->rx_end) {
+        error_setg(errp, "the peer did not wait for ATTACHED");
+        return false;
+    }
+    if (!ft_links_offer(ls, QIO_CHANNEL_SOCKET(caller->ioc), session, number,
+                        address, errp)) {
+        return false;
+    }
+    ft_channel_set_handler(caller, NULL, NULL);
+    object_unref(OBJECT(g_steal_pointer(&caller->ioc)));
+    ft_channel_close(caller);
+    ft_channel_wake(ch);
+    return true;
+}
+
+void ft_channel_shout(FtChannel *ch, const void *data, size_t len)
+{
+    ft_channel_send(ch, data, len);
+    if (ch->links) {
+        ft_links_shout(ch->links, data, len);
+    }
+}
+
+uint32_t ft_channel_peer_age_ms(FtChannel *ch)
+{
+    return ch->links ? ft_links_peer_age_ms(ch->links) : 0;
 }

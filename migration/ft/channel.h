@@ -7,6 +7,7 @@
 #define MIGRATION_FT_CHANNEL_H
 
 #include "io/channel-socket.h"
+#include "links.h"
 #include "wire.h"
 
 typedef struct FtChannel FtChannel;
@@ -95,6 +96,31 @@ void ft_channel_poll(FtChannel *ch, uint32_t ms);
 
 /** ft_channel_wake: end the wait of ft_channel_poll(); any thread */
 void ft_channel_wake(FtChannel *ch);
+
+/*
+ * Several links (links.h).  Without one of these a channel is one connection
+ * and nothing is kept.
+ *
+ * ft_channel_offer_links: primary, before anything is sent and before there
+ *     is a thread: be link @number, which goes to @address; the ATTACH to be
+ *     sent behind the HELLO is appended to @hello
+ * ft_channel_accept_links: secondary, likewise: the peer may say ATTACH; the
+ *     channel then has no thread
+ * ft_channel_attach: secondary, main loop: @caller has said @attach: make its
+ *     connection a link of @ch.  False with @errp set: it is to be refused;
+ *     else @caller is gone.
+ * ft_channel_links: NULL when there is and will be one connection; main loop
+ * ft_channel_shout: ft_channel_send() of a last word, on all links
+ * ft_channel_peer_age_ms: age of the peer's main loop as told on any link
+ */
+void ft_channel_offer_links(FtChannel *ch, uint32_t number,
+                            const char *address, GByteArray *hello);
+void ft_channel_accept_links(FtChannel *ch);
+bool ft_channel_attach(FtChannel *ch, FtChannel *caller,
+                       const FtRecord *attach, Error **errp);
+FtLinks *ft_channel_links(FtChannel *ch);
+void ft_channel_shout(FtChannel *ch, const void *data, size_t len);
+uint32_t ft_channel_peer_age_ms(FtChannel *ch);
 
 /** ft_channel_queued: bytes that ft_channel_send() has put off */
 uint64_t ft_channel_queued(FtChannel *ch);

@@ -27,6 +27,7 @@ typedef struct FtCaller {
 
 static QIONetListener *listener;
 static FtDoorAdmit *admit;
+static FtDoorAttach *attach;
 static QLIST_HEAD(, FtCaller) callers = QLIST_HEAD_INITIALIZER(callers);
 static unsigned int n_callers;
 
@@ -59,6 +60,20 @@ static void refuse_err(FtCaller *c, Error *err)
     error_free(err);
 }
 
+/* A refusal is no news: a primary asks all addresses it knows */
+static void take_attach(FtCaller *c, const FtRecord *rec)
+{
+    Error *err = NULL;
+
+    if (attach(c->ch, rec, &err)) {
+        c->ch = NULL;
+        hang_up(c);
+        return;
+    }
+    refuse(c, error_get_pretty(err));
+    error_free(err);
+}
+
 static void caller_readable(void *opaque)
 {
     FtCaller *c = opaque;
@@ -77,6 +92,10 @@ static void caller_readable(void *opaque)
         /* Garbage, or a scanner that has gone again: nobody to answer */
         error_free(err);
         hang_up(c);
+        return;
+    }
+    if (rec.type == FT_REC_ATTACH) {
+        take_attach(c, &rec);
         return;
     }
     if (rec.type != FT_REC_HELLO) {
@@ -123,12 +142,14 @@ static void caller_connected(QIONetListener *l, QIOChannelSocket *sioc,
     ft_channel_set_handler(c->ch, caller_readable, c);
 }
 
-bool ft_door_open(FtDoorAdmit *cb, Error **errp)
+bool ft_door_open(FtDoorAdmit *admit_cb, FtDoorAttach *attach_cb,
+                  Error **errp)
 {
     SocketAddress addr = { .type = SOCKET_ADDRESS_TYPE_INET };
 
     addr.u.inet = *ft_opts.listen_at.inet;
-    admit = cb;
+    admit = admit_cb;
+    attach = attach_cb;
     listener = qio_net_listener_new();
     qio_net_listener_set_name(listener, "ft-listen");
     if (qio_net_listener_open_sync(listener, &addr, 1, errp) < 0) {

@@ -16,8 +16,14 @@
  */
 typedef bool FtDoorAdmit(FtChannel *ch, const char *json, Error **errp);
 
+/*
+ * The same for a caller that has said ATTACH, which is @rec.  True: @ch is
+ * gone.
+ */
+typedef bool FtDoorAttach(FtChannel *ch, const FtRecord *rec, Error **errp);
+
 /** ft_door_open: listen on ft_opts.addr */
-bool ft_door_open(FtDoorAdmit *admit, Error **errp);
+bool ft_door_open(FtDoorAdmit *admit, FtDoorAttach *attach, Error **errp);
 
 /** ft_door_close: no callers any more; those that wait are sent away */
 void ft_door_close(void);

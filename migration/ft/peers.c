@@ -94,6 +94,21 @@ const FtAddress *ft_peers_current(void)
     return peers ? g_ptr_array_index(peers, current) : NULL;
 }
 
+guint ft_peers_count(void)
+{
+    return peers ? peers->len : 0;
+}
+
+const FtAddress *ft_peers_at(guint number)
+{
+    return g_ptr_array_index(peers, number);
+}
+
+guint ft_peers_current_at(void)
+{
+    return current;
+}
+
 void ft_peers_next(void)
 {
     if (peers) {

@@ -33,6 +33,13 @@ bool ft_peers_prefer(const char *text, Error **errp);
 /** ft_peers_current: which one to dial now; NULL: none is known */
 const FtAddress *ft_peers_current(void);
 
+/** ft_peers_count: how many are known; ft_peers_at: one of them */
+guint ft_peers_count(void);
+const FtAddress *ft_peers_at(guint number);
+
+/** ft_peers_current_at: number of ft_peers_current() */
+guint ft_peers_current_at(void);
+
 /** ft_peers_next: there was nobody of use at the current one */
 void ft_peers_next(void);
 

@@ -29,6 +29,8 @@
 #include "disk-mirror.h"
 #include "failout.h"
 #include "gate.h"
+#include "link-dial.h"
+#include "link-view.h"
 #include "harvest.h"
 #include "loop.h"
 #include "machine.h"
@@ -84,6 +86,7 @@ static void disconnect(void)
     }
     ft_channel_close(p->ch);
     p->ch = NULL;
+    ft_link_view_update(NULL);
     if (p->welcomed) {
         p->welcomed = false;
         p->mode->stop();
@@ -356,6 +359,12 @@ static void tick(void)
         cannot_reach("no answer");
         return;
     }
+    /* A link's silence is judged by whoever reads */
+    if (p->ch && ft_channel_links(p->ch) && !drain_socket()) {
+        return;
+    }
+    ft_link_dial_turn(p->ch);
+    ft_link_view_update(p->ch);
     if (!p->ch || get_clock() - ft_channel_last_rx(p->ch) < limit * 1000000) {
         return;
     }
@@ -400,6 +409,7 @@ static void connected(QIOTask *task, gpointer opaque)
     json = ft_machine_describe(&p->ram, ft_mirror_disks(),
                                ft_status.generation);
     ft_wire_put_hello(hello, json);
+    ft_link_dial_offer(p->ch, hello);
     ft_channel_send(p->ch, hello->data, hello->len);
     ft_channel_start_thread(p->ch);
     ft_channel_set_handler(p->ch, primary_readable, NULL);

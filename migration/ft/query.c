@@ -16,6 +16,7 @@
 #include "disk-mirror.h"
 #include "disk-sync.h"
 #include "gate.h"
+#include "link-view.h"
 #include "options.h"
 #include "primary.h"
 #include "secondary.h"
@@ -99,10 +100,12 @@ FtInfo *qmp_query_ft(Error **errp)
 {
     FtInfo *info = g_new0(FtInfo, 1);
     FtGateCounts gate = ft_gate_counts();
+    const char *reason;
 
     info->role = ft_status.role;
-    info->state = ft_status.state;
-    info->reason = g_strdup(ft_status.reason);
+    info->state = ft_state_shown(&reason);
+    info->reason = g_strdup(reason);
+    info->links = ft_link_view_list();
     info->peer = g_strdup(ft_status.peer);
     info->mode = g_strdup(ft_primary.mode->name);
     info->generation = ft_status.generation;
@@ -152,6 +155,10 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "peer         %s, generation %" PRIu64 ", epoch %"
                    PRIu64 "\n", i->peer ?: "none", i->generation, i->epoch);
+    for (FtLinkInfoList *l = i->links; l; l = l->next) {
+        monitor_printf(mon, "link         %s, %s\n", l->value->address,
+                       FtLinkState_str(l->value->state));
+    }
     if (i->has_sync_remaining) {
         monitor_printf(mon, "first copy   %" PRIu64 " MiB to go\n",
                        i->sync_remaining >> 20);

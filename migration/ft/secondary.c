@@ -32,6 +32,7 @@
 #include "door.h"
 #include "fault.h"
 #include "intake.h"
+#include "link-view.h"
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
@@ -332,7 +333,8 @@ static void judge_end(FtSession *s, const char *why)
 static void judge_silence(FtSession *s)
 {
     int64_t now = get_clock();
-    int64_t hung = s->peer_age_ms * 1000000LL;
+    int64_t hung = MAX(s->peer_age_ms,
+                       ft_channel_peer_age_ms(s->ch)) * 1000000LL;
 
     if (now - ft_channel_last_rx(s->ch) > s->timeout_ns) {
         dead(s, FT_TAKEOVER_CAUSE_SILENT, "nothing came from the primary");
@@ -418,7 +420,7 @@ static void say_taken_over(FtSession *s)
     g_autoptr(GByteArray) rec = g_byte_array_new();
 
     ft_wire_put_u64(rec, FT_REC_TAKEOVER, ft_status.generation + 1);
-    ft_channel_send(s->ch, rec->data, rec->len);
+    ft_channel_shout(s->ch, rec->data, rec->len);
     keep_open(s);
 }
 
@@ -527,6 +529,7 @@ static void session_event(EventNotifier *e)
     }
     qemu_thread_join(&s->thread);
     session = NULL;
+    ft_link_view_update(NULL);
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
         primary_is_dead(s);
@@ -600,6 +603,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
         return false;
     }
     s->ch = ch;
+    ft_channel_accept_links(ch);
     s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
@@ -610,17 +614,32 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     return true;
 }
 
+/* Another connection of the primary we serve, or somebody else's */
+static bool attach(FtChannel *caller, const FtRecord *rec, Error **errp)
+{
+    if (!session) {
+        error_setg(errp, "this is a link of another session");
+        return false;
+    }
+    return ft_channel_attach(session->ch, caller, rec, errp);
+}
+
+static void tick(void)
+{
+    ft_link_view_update(session ? session->ch : NULL);
+}
+
 bool ft_secondary_start(Error **errp)
 {
     if (event_notifier_init(&event, false) < 0) {
         error_setg(errp, "cannot create an event notifier");
         return false;
     }
-    if (!ft_door_open(admit, errp)) {
+    if (!ft_door_open(admit, attach, errp)) {
         return false;
     }
     event_notifier_set_handler(&event, session_event);
-    ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
+    ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, tick);
     ft_state_set_peer(ft_opts.listen_at.text);
     wait_for_primary("waiting for a primary");
     return true;

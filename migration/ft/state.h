@@ -38,6 +38,17 @@ extern FtStatus ft_status;
  * @reason: one sentence or NULL; copied
  */
 void ft_state_set(FtRole role, FtState state, const char *reason);
+
+/**
+ * ft_state_set_links: tell users which link is down
+ *
+ * @down: one sentence, copied; NULL: none is.  Shown as degraded for as long
+ * as the state is protected; to the code it stays protected.
+ */
+void ft_state_set_links(const char *down);
+
+/** ft_state_shown: state for users; @reason is not to be freed */
+FtState ft_state_shown(const char **reason);
 void ft_state_set_peer(const char *peer);
 
 #endif

@@ -52,6 +52,13 @@ static const struct {
     [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_STABLE] = { "STABLE", 8, 8 },
     [FT_REC_APPLIED] = { "APPLIED", 8, 8 },
+    [FT_REC_ATTACH] = { "ATTACH", sizeof(FtAttachWire),
+                        sizeof(FtAttachWire) },
+    [FT_REC_ATTACHED] = { "ATTACHED", 0, 0 },
+    [FT_REC_SWITCH] = { "SWITCH", 8, 8 },
+    [FT_REC_SWITCHED] = { "SWITCHED", 8, 8 },
+    [FT_REC_RECEIVED] = { "RECEIVED", sizeof(FtReceivedWire),
+                          sizeof(FtReceivedWire) },
 };
 
 const char *ft_rec_name(uint32_t type)
@@ -163,6 +170,26 @@ void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms)
     };
 
     ft_wire_put(out, FT_REC_BEAT, &b, sizeof(b));
+}
+
+void ft_wire_put_attach(GByteArray *out, const uint8_t *session,
+                        uint32_t link)
+{
+    FtAttachWire a = { .link = cpu_to_be32(link) };
+
+    memcpy(a.session, session, sizeof(a.session));
+    ft_wire_put(out, FT_REC_ATTACH, &a, sizeof(a));
+}
+
+void ft_wire_put_received(GByteArray *out, uint64_t received,
+                          uint32_t age_ms)
+{
+    FtReceivedWire r = {
+        .received = cpu_to_be64(received),
+        .loop_age_ms = cpu_to_be32(age_ms),
+    };
+
+    ft_wire_put(out, FT_REC_RECEIVED, &r, sizeof(r));
 }
 
 void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text)
@@ -327,6 +354,30 @@ void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable)
 void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms)
 {
     *age_ms = ldl_be_p(rec->payload + offsetof(FtBeatWire, loop_age_ms));
+}
+
+bool ft_wire_get_attach(const FtRecord *rec, const uint8_t **session,
+                        uint32_t *link, Error **errp)
+{
+    const FtAttachWire *a = (const void *)rec->payload;
+    uint32_t n = be32_to_cpu(a->link);
+
+    if (n >= FT_WIRE_MAX_LINKS) {
+        error_setg(errp, "the peer wants to attach link %" PRIu32, n);
+        return false;
+    }
+    *session = a->session;
+    *link = n;
+    return true;
+}
+
+void ft_wire_get_received(const FtRecord *rec, uint64_t *received,
+                          uint32_t *age_ms)
+{
+    const FtReceivedWire *r = (const void *)rec->payload;
+
+    *received = be64_to_cpu(r->received);
+    *age_ms = be32_to_cpu(r->loop_age_ms);
 }
 
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,

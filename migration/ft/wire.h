@@ -24,6 +24,10 @@
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
+#define FT_WIRE_SESSION 16                      /* bytes of its name */
+#define FT_WIRE_MAX_LINKS 16
+#define FT_WIRE_MAX_KEPT (64 * MiB)             /* said, not confirmed */
+#define FT_WIRE_CONFIRM (1 * MiB)               /* confirm that often */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
 
@@ -58,6 +62,11 @@ typedef enum FtRecType {
     FT_REC_HANDOVER,
     FT_REC_STABLE,
     FT_REC_APPLIED,
+    FT_REC_ATTACH = 23,
+    FT_REC_ATTACHED,
+    FT_REC_SWITCH,
+    FT_REC_SWITCHED,
+    FT_REC_RECEIVED = 28,
     FT_REC__MAX,
 } FtRecType;
 
@@ -175,6 +184,18 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint32_t reserved;
 } FtDiskSameWire;
 
+typedef struct QEMU_PACKED FtAttachWire {
+    uint8_t session[FT_WIRE_SESSION];
+    uint32_t link;
+    uint32_t reserved;
+} FtAttachWire;
+
+typedef struct QEMU_PACKED FtReceivedWire {
+    uint64_t received;
+    uint32_t loop_age_ms;
+    uint32_t reserved;
+} FtReceivedWire;
+
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
     FtRecType type;
@@ -253,6 +274,10 @@ void ft_wire_put_welcome(GByteArray *out);
 void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value);
 void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable);
 void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms);
+void ft_wire_put_attach(GByteArray *out, const uint8_t *session,
+                        uint32_t link);
+void ft_wire_put_received(GByteArray *out, uint64_t received,
+                          uint32_t age_ms);
 void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
                              uint32_t nblocks, const uint64_t *used);
@@ -302,6 +327,11 @@ char *ft_wire_get_text(const FtRecord *rec);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
 void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
 void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);
+/* @session stays in the record; @link is below FT_WIRE_MAX_LINKS */
+bool ft_wire_get_attach(const FtRecord *rec, const uint8_t **session,
+                        uint32_t *link, Error **errp);
+void ft_wire_get_received(const FtRecord *rec, uint64_t *received,
+                          uint32_t *age_ms);
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
                      Error **errp);
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,

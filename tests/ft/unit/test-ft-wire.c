@@ -78,6 +78,8 @@ static void test_layout(void)
     g_assert_cmpuint(sizeof(FtCommitWire), ==, 40);
     g_assert_cmpuint(sizeof(FtBeatWire), ==, 16);
     g_assert_cmpuint(sizeof(FtEndWire), ==, 8);
+    g_assert_cmpuint(sizeof(FtAttachWire), ==, 24);
+    g_assert_cmpuint(sizeof(FtReceivedWire), ==, 16);
 }
 
 static void test_layout_page(void)
@@ -122,6 +124,11 @@ static const struct {
     { "handover", FT_REC_HANDOVER, 0, 1024 },
     { "stable", FT_REC_STABLE, 8, 8 },
     { "applied", FT_REC_APPLIED, 8, 8 },
+    { "attach", FT_REC_ATTACH, 24, 24 },
+    { "attached", FT_REC_ATTACHED, 0, 0 },
+    { "switch", FT_REC_SWITCH, 8, 8 },
+    { "switched", FT_REC_SWITCHED, 8, 8 },
+    { "received", FT_REC_RECEIVED, 16, 16 },
     { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
     { "optional-far", UINT32_MAX, 0, 1 * MiB },
 };
@@ -143,7 +150,12 @@ static int try_length(uint32_t type, uint32_t length)
 
 static void test_limits(void)
 {
-    g_assert_cmpint(ARRAY_SIZE(limits), ==, FT_REC__MAX - 1 + 2);
+    int known = 0;
+
+    for (uint32_t type = 0; type < FT_REC__MAX; type++) {
+        known += !g_str_equal(ft_rec_name(type), "unknown");
+    }
+    g_assert_cmpint(ARRAY_SIZE(limits), ==, known + 2);
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
         uint32_t type = limits[i].type;
 
@@ -217,6 +229,8 @@ static void put_each(GByteArray *out)
     ft_wire_put_beat(out, 3, 4);
     ft_wire_put_end(out, FT_END_STOPPED, "enough");
     ft_wire_put(out, FT_REC_ENDED, NULL, 0);
+    ft_wire_put_attach(out, (const uint8_t *)"0123456789abcdef", 1);
+    ft_wire_put_received(out, 5, 6);
 }
 
 /* More bytes are asked for until a record is there, and not one longer */
@@ -244,7 +258,7 @@ static void test_cut(void)
         pos += len;
         n++;
     }
-    g_assert_cmpint(n, ==, 10);
+    g_assert_cmpint(n, ==, 12);
 }
 
 /* Any flipped bit is found; one in the length may also ask for more */
@@ -749,6 +763,46 @@ static void test_hostile(void)
     g_rand_free(h.r);
 }
 
+static void test_attach(void)
+{
+    static const uint32_t wrong[] = { 16, 17, 1u << 31, UINT32_MAX };
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    const uint8_t *session;
+    uint32_t link;
+    FtRecord rec;
+
+    ft_wire_put_attach(buf, (const uint8_t *)"0123456789abcdef", 15);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_attach(&rec, &session, &link, &error_abort));
+    g_assert_cmpmem(session, 16, "0123456789abcdef", 16);
+    g_assert_cmpuint(link, ==, 15);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        Error *err = NULL;
+
+        g_byte_array_set_size(buf, 0);
+        ft_wire_put_attach(buf, (const uint8_t *)"0123456789abcdef",
+                           wrong[i]);
+        rec = next_record(buf);
+        g_assert(!ft_wire_get_attach(&rec, &session, &link, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), "attach link"));
+        error_free(err);
+    }
+}
+
+static void test_received(void)
+{
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    uint64_t received;
+    uint32_t age;
+    FtRecord rec;
+
+    ft_wire_put_received(buf, 0xfedcba9876543210ULL, 0x89abcdef);
+    rec = next_record(buf);
+    ft_wire_get_received(&rec, &received, &age);
+    g_assert_cmphex(received, ==, 0xfedcba9876543210ULL);
+    g_assert_cmphex(age, ==, 0x89abcdef);
+}
+
 /* Not even the check is right */
 static void test_noise(void)
 {
@@ -792,6 +846,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
     g_test_add_func("/ft/wire/begin-256", test_begin_256);
     g_test_add_func("/ft/wire/pages", test_pages);
+    g_test_add_func("/ft/wire/attach", test_attach);
+    g_test_add_func("/ft/wire/received", test_received);
     g_test_add_func("/ft/wire/hostile", test_hostile);
     g_test_add_func("/ft/wire/noise", test_noise);
     return g_test_run();
