@@ -86,7 +86,6 @@ static void disconnect(void)
     }
     ft_channel_close(p->ch);
     p->ch = NULL;
-    ft_link_view_update(NULL);
     if (p->welcomed) {
         p->welcomed = false;
         p->mode->stop();

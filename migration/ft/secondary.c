@@ -529,7 +529,6 @@ static void session_event(EventNotifier *e)
     }
     qemu_thread_join(&s->thread);
     session = NULL;
-    ft_link_view_update(NULL);
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
         primary_is_dead(s);

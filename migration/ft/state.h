@@ -10,7 +10,7 @@
  * syncing       the first copy is under way; as unprotected otherwise
  * protected     primary: output waits for the ack of its epoch
  *               secondary: holds a committed epoch; may take over
- * degraded      as protected, something named is lost
+ * degraded      as protected, something named is lost (a link: only shown)
  * taking-over   secondary only: the committed state is being loaded
  * fenced        old primary only: vCPUs stopped for good, output dropped
  *

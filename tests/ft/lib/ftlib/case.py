@@ -69,8 +69,8 @@ class Test:
         if not condition:
             raise Skip(why)
 
-    def pair(self, **options):
-        pair = Pair(self.folder, **options)
+    def pair(self, kind=Pair, **options):
+        pair = kind(self.folder, **options)
         self.pairs.append(pair)
         return pair
 

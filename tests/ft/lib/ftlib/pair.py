@@ -68,6 +68,7 @@ class Pair:
         self.all = []
         self.forwards = {}
         self.port = PORT
+        self.wrap = []              # what the next QEMU is started by
         self.took_over = None       # the FT_FAILOVER event
         netns.up()
         if not user_net:
@@ -95,6 +96,7 @@ class Pair:
                 "-netdev", backend, *nic_device(self.nic),
                 *(a for d in self.disks for a in d.args(name)), *ft, *extra]
         qemu = Qemu(name, args, self.folder, env, tap, self.ports)
+        qemu.wrap = self.wrap
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")

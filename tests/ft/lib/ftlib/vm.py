@@ -54,6 +54,7 @@ class Qemu:
         self.env = env or {}
         self.ports = dict.fromkeys(ports)
         self.process = None
+        self.wrap = []              # a command that starts it
         self.killed = "QEMU_FT_FAULT" in self.env
 
     def start(self):
@@ -76,7 +77,7 @@ class Qemu:
             settings = [f"{k}={v}" for k, v in self.env.items()]
             print("$", shlex.join(settings + argv), file=log, flush=True)
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.wrap, *argv],
                 stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, pass_fds=fds,
                 env=dict(os.environ, **self.env))

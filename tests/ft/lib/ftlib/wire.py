@@ -7,7 +7,7 @@ import struct
 
 from ftlib import wait
 
-HELLO, WELCOME, REFUSE = 1, 2, 3
+HELLO, WELCOME, REFUSE, ATTACH, SWITCH = 1, 2, 3, 23, 25
 HEADER = struct.Struct("!IIII")         # type, flags, length, check
 VERSION = struct.Struct("!HH")
 VERSION_AT = 8                          # in a HELLO, after the magic
