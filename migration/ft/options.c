@@ -15,6 +15,7 @@
 #include "qemu/config-file.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
+#include "arbiter-options.h"
 #include "ft.h"
 #include "keeper.h"
 #include "options.h"
@@ -122,6 +123,31 @@ static QemuOptsList ft_opts_list = {
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
+        }, {
+            .name = "arbiter",
+            .type = QEMU_OPT_STRING,
+            .help = "who decides when the link is cut: "
+                    "etcd://host:port/prefix (more hosts after doubled "
+                    "commas: a:2379,,b:2379), file:/path, or none",
+            .def_value_str = "none",
+        }, {
+            .name = "arbiter-tls",
+            .type = QEMU_OPT_STRING,
+            .help = "directory with ca-cert.pem and, if etcd asks for them, "
+                    "client-cert.pem and client-key.pem",
+        }, {
+            .name = "arbiter-user",
+            .type = QEMU_OPT_STRING,
+            .help = "user at etcd",
+        }, {
+            .name = "arbiter-secret",
+            .type = QEMU_OPT_STRING,
+            .help = "id of the -object secret with that user's password",
+        }, {
+            .name = "host",
+            .type = QEMU_OPT_STRING,
+            .help = "this host's name in the arbiter's record (default: the "
+                    "host name)",
         },
         { /* end of list */ }
     },
@@ -200,7 +226,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
                    "nothing is copied; remove one of them");
         return false;
     }
-    return apply_choices(opts, errp);
+    return apply_choices(opts, errp) && ft_arbiter_options_apply(opts, errp);
 }
 
 /* What -incoming sees for -ft-listen; told apart by its address */
