@@ -28,6 +28,7 @@ typedef struct FtFile {
     char *given;                /* by the user */
     char *path;                 /* of the record, NULL: not decided */
     char *dir;
+    bool used;                  /* it was there, and cannot change any more */
     int lock;                   /* -1: not locked */
 } FtFile;
 
@@ -73,9 +74,11 @@ static bool file_begin(FtStore *s, int64_t deadline, Error **errp)
     if (f->lock < 0 && errno == ENOENT) {
         error_setg(errp, "arbiter: there is no directory %s; make or mount "
                    "it", f->dir);
-        /* It may come, and be something else then */
-        g_clear_pointer(&f->path, g_free);
-        g_clear_pointer(&f->dir, g_free);
+        if (!f->used) {
+            /* It may come, and be something else then */
+            g_clear_pointer(&f->path, g_free);
+            g_clear_pointer(&f->dir, g_free);
+        }
         return false;
     }
     if (f->lock < 0) {
@@ -85,6 +88,7 @@ static bool file_begin(FtStore *s, int64_t deadline, Error **errp)
     for (;;) {
         ret = qemu_lock_fd(f->lock, 0, 0, true);
         if (!ret) {
+            f->used = true;
             return true;
         }
         if ((ret != -EAGAIN && ret != -EACCES) ||

@@ -40,7 +40,8 @@ static const struct {
     { "output-delay", &ft_opts.output_delay_us, 0, 1000000 },
     { "quiet", &ft_opts.quiet_us, 0, 1000000 },
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
-    { "timeout", &ft_opts.timeout_ms, 50, 60000 },
+    { "timeout", &ft_opts.timeout_ms, FT_TIMEOUT_MIN_MS,
+      FT_TIMEOUT_MAX_MS },
     { "self-check", &ft_opts.self_check, 0, 1000000 },
     { "sync-rate", &ft_opts.sync_rate, 0, 1000000 },
 };
@@ -117,6 +118,12 @@ static QemuOptsList ft_opts_list = {
             .name = "shared",
             .type = QEMU_OPT_BOOL,
             .help = "both sides use the same images, on shared storage",
+            .def_value_str = "off",
+        }, {
+            .name = "arbiter-force",
+            .type = QEMU_OPT_BOOL,
+            .help = "start the guest although the arbiter says that another "
+                    "host has it, whose copy is lost",
             .def_value_str = "off",
         }, {
             .name = "sync-rate",
@@ -221,6 +228,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         *keys[i].value = v;
     }
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
+    ft_opts.arbiter_force = qemu_opt_get_bool(opts, "arbiter-force", false);
     if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {
         error_setg(errp, "disk-sync= has no meaning with shared=on, where "
                    "nothing is copied; remove one of them");
