@@ -25,7 +25,9 @@
  *
  * Starting afresh is a claim too: a host that was away must not start the
  * guest from the disk it had then.  It may if the record names this host, or
- * the guest was switched off properly, or the user insists.
+ * the guest was switched off properly, or the user insists.  In the first case
+ * a secondary may be about to go on with the guest as it was, which is better
+ * than a reboot: it gets the time to do so.
  *
  * The store blocks, so one thread does all calls, without the BQL.  The main
  * loop hands it jobs and gets them back through an event notifier: at top
@@ -46,12 +48,15 @@
 #include "options.h"
 #include "state.h"
 #include "trace.h"
+#include "wire.h"
 
 /* All derive from timeout, within what a network and a disk need */
 #define CALL_MS CLAMP(2 * ft_opts.timeout_ms, 500, 5000)
 #define RETRY_MS CLAMP(ft_opts.timeout_ms / 5, 20, 1000)
 #define LOOK_MS CLAMP(4 * ft_opts.timeout_ms, 500, 30000)
 #define START_MS 10000
+/* Long enough for a secondary to find its primary hung */
+#define HEIR_MS ((FT_HUNG_FACTOR + 1) * ft_opts.timeout_ms)
 
 typedef enum FtJobKind {
     JOB_LOOK,
@@ -369,6 +374,12 @@ static bool may_start(const FtSeat *seat, Error **errp)
     return false;
 }
 
+static bool read_and_judge(Error **errp)
+{
+    return ft_store_read(arb.store, &arb.seat, START_MS, errp) ==
+           FT_STORE_OK && may_start(&arb.seat, errp);
+}
+
 bool ft_arbiter_start(Error **errp)
 {
     g_auto(FtSeat) next = { 0 };
@@ -379,12 +390,17 @@ bool ft_arbiter_start(Error **errp)
         /* With a thread: this is a survivor, and has its generation */
         return true;
     }
-    ret = ft_store_read(arb.store, &arb.seat, START_MS, errp);
-    if (ret != FT_STORE_OK) {
+    if (!read_and_judge(errp)) {
         return false;
     }
-    if (!may_start(&arb.seat, errp)) {
-        return false;
+    if (arb.seat.generation && !arb.seat.ended && !ft_opts.arbiter_force) {
+        info_report("fault tolerance: this guest was not switched off; "
+                    "waiting %" PRIu32 " ms for a secondary to take over",
+                    HEIR_MS);
+        g_usleep(HEIR_MS * 1000);
+        if (!read_and_judge(errp)) {
+            return false;
+        }
     }
     fill_seat(&next, arb.seat.generation + 1);
     ret = arb.seat.generation ?

@@ -479,14 +479,12 @@ static void conclude(FtSession *s)
     free_session(s);
 }
 
-static void cannot_take_over(FtSession *s, const char *why)
+/*
+ * Nobody is told: after a claim a primary that is still there must find out
+ * from the arbiter whose the guest is
+ */
+static void drop_copy(FtSession *s, const char *why)
 {
-    g_autoptr(GByteArray) rec = g_byte_array_new();
-
-    /* Only a primary that has handed over is there to read it */
-    ft_wire_put_text(rec, FT_REC_FAILED, why);
-    ft_channel_send(s->ch, rec->data, rec->len);
-    keep_open(s);
     if (ft_opts.shared) {
         /* Whoever it is that goes on needs the locks */
         ft_disk_intake_destroy(&s->disks);
@@ -495,6 +493,17 @@ static void cannot_take_over(FtSession *s, const char *why)
     error_report("fault tolerance: cannot take over: %s", why);
     wait_for_primary(why);
     conclude(s);
+}
+
+/* Before any claim: a primary that has handed over takes the guest back */
+static void cannot_take_over(FtSession *s, const char *why)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+
+    ft_wire_put_text(rec, FT_REC_FAILED, why);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    keep_open(s);
+    drop_copy(s, why);
 }
 
 /*
@@ -534,7 +543,7 @@ static void inherit(void *opaque)
         if (!ft_opts.shared || ft_disk_intake_finish(&s->disks, 0, &err)) {
             act(s);
         } else {
-            cannot_take_over(s, error_get_pretty(err));
+            drop_copy(s, error_get_pretty(err));
             error_free(err);
         }
         return;
@@ -562,13 +571,7 @@ static void decided(bool won, const char *why, bool ended)
         inherit(s);
         return;
     }
-    if (s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER) {
-        cannot_take_over(s, why);
-        return;
-    }
-    warn_report("fault tolerance: not taking over: %s", why);
-    wait_for_primary(why);
-    conclude(s);
+    drop_copy(s, why);
     if (ended) {
         quit();
     }

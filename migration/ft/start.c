@@ -252,8 +252,19 @@ void qmp_ft_start(const char *peer, Error **errp)
     protect(errp);
 }
 
-void qmp_ft_stop(Error **errp)
+void qmp_ft_stop(bool has_force, bool force, Error **errp)
 {
+    if (ft_primary.undecided && has_force && force) {
+        ft_primary.wanted = false;
+        ft_primary_insist();
+        return;
+    }
+    if (ft_primary.undecided) {
+        error_setg(errp, "this copy waits for the arbiter's answer; with "
+                   "force=true it goes on without, which is safe only if the "
+                   "other copy does not run");
+        return;
+    }
     if (!ft_primary.wanted) {
         error_setg(errp, "protection is not on");
         return;

@@ -2,10 +2,13 @@
 """Who may act is what the arbiter's record says (kind file; the kinds are
 test_arbiter_store's, cut links are test_partition's)."""
 
+import contextlib
 import json
+import threading
 
 from ftlib import netns, wait
 from ftlib.case import assert_equal
+from ftlib.qmp import QmpError
 from ftlib.vm import Refused
 
 UUID = "5f0c7c2e-0f3e-4b7a-9a52-7d3a3f1c9b10"
@@ -58,6 +61,17 @@ def protect_again(pair, record, host):
     """A new secondary, which the primary finds by redialling."""
     pair.start_secondary(keys=record.keys(host))
     pair.wait_protected()
+
+
+@contextlib.contextmanager
+def refusal(t, text):
+    """What starts in here ends by itself, and says `text`."""
+    try:
+        yield
+    except Refused as why:
+        t.say(str(why))
+        if text not in str(why):
+            raise AssertionError(f"it says: {why}") from None
 
 
 def asking(pair, qemu):
@@ -166,16 +180,11 @@ def test_stale_host_does_not_start(t):
     t.counter().wait_more(20)
     moment = pair.kill_primary()
     pair.wait_takeover()
-    try:
+    with refusal(t, "host b has this guest"):
         pair.start_primary(keys=record.keys("a"))
         wait.until("the stale host starts the guest",
                    lambda: not pair.primary.alive())
-        text = pair.primary.said()
-    except Refused as why:
-        text = str(why)
-    t.say(text)
-    if "host b has this guest" not in text:
-        raise AssertionError(f"the stale host says: {text}")
+        raise Refused(pair.primary.said())
     assert_equal(record.read()["holder"], "b", "holder")
     t.survive(pair, moment)
     survivor = pair.secondary
@@ -204,3 +213,63 @@ def test_only_one_side_has_it(t):
     pair.start_secondary(keys=KEYS)
     pair.start_primary(keys=record.keys("a"))
     t.say(pair.wait_reason("key arbiter"))
+
+
+def test_insist(t):
+    """ft-stop with force ends the wait for an arbiter that is away for good."""
+    pair, record = started(t)
+    counter = t.counter()
+    counter.wait_more(20)
+    record.take_away()
+    pair.wait_state("degraded")
+    pair.secondary.kill()
+    pair.primary.qmp.wait_event("STOP")
+    try:
+        pair.primary.command("ft-stop")
+        raise AssertionError("ft-stop without force did not refuse")
+    except QmpError as why:
+        t.say(str(why))
+    pair.primary.command("ft-stop", {"force": True})
+    pair.wait_state("unprotected")
+    counter.wait_more(50)
+
+
+def test_holder_restarts(t):
+    """Both sides killed: the host that had the guest may start it again, and
+    the other one may not."""
+    pair, record = started(t)
+    pair.wait_epochs(3)
+    pair.secondary.kill()
+    pair.primary.kill()
+    pair.primary.wait_exit()
+    with refusal(t, "host a has this guest"):
+        pair.start_primary(keys=record.keys("b"))
+        wait.until("it was not refused", lambda: not pair.primary.alive())
+        raise Refused(pair.primary.said())
+    pair.start_primary(keys=record.keys("a"))
+    pair.wait_ready()
+    assert_equal(record.read()["holder"], "a", "holder")
+
+
+def test_restart_is_later_than_takeover(t):
+    """A primary restarted at once does not reboot a guest that lives on."""
+    pair, record = started(t)
+    t.counter().wait_more(20)
+    pair.secondary.stop_process()
+    moment = pair.kill_primary()
+    survivor = pair.secondary
+    log = t.folder / f"{pair.next_name('primary')}.log"
+
+    def wake_up():
+        wait.until("the restarted primary does not wait",
+                   lambda: log.exists() and "waiting" in log.read_text())
+        survivor.continue_process()
+
+    waker = threading.Thread(target=wake_up)
+    waker.start()
+    with refusal(t, "host b has this guest"):
+        pair.start_primary(keys=record.keys("a"))
+        wait.until("it was not refused", lambda: not pair.primary.alive())
+        raise Refused(pair.primary.said())
+    waker.join()
+    t.survive(pair, moment)
