@@ -144,6 +144,7 @@ static bool is_refusal(int status)
 static bool authenticate(FtEtcd *e, int64_t deadline, bool *refused,
                          Error **errp)
 {
+    ERRP_GUARD();
     g_autoptr(GString) answer = g_string_new("");
     g_autoptr(QDict) who = qdict_new();
     g_autoptr(GString) request = NULL;
