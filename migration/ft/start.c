@@ -28,6 +28,7 @@
 #include "system/system.h"
 #include "compat.h"
 #include "monitor/monitor-internal.h"
+#include "arbiter-options.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "fault.h"
@@ -46,13 +47,16 @@ static bool discard_disabled;
 
 static bool prepare(Error **errp)
 {
+    const FtStoreConfig *store;
+
     if (ft_opts.incoming_given && runstate_check(RUN_STATE_INMIGRATE)) {
         error_setg(errp, "cannot be combined with -incoming; %s",
                    ft_opts.listen ? "remove -incoming" :
                    "use ft-start once the migration has ended");
         return false;
     }
-    if (!ft_machine_can_protect(errp)) {
+    if (!ft_machine_can_protect(errp) ||
+        !ft_store_config_from_options(&store, errp)) {
         return false;
     }
     if (!discard_disabled) {
