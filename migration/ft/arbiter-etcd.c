@@ -136,8 +136,15 @@ static QDict *checked_answer(FtEtcd *e, const GString *answer, Error **errp)
     return g_steal_pointer(&dict);
 }
 
-static bool authenticate(FtEtcd *e, int64_t deadline, Error **errp)
+static bool is_refusal(int status)
 {
+    return status >= 400 && status < 500;
+}
+
+static bool authenticate(FtEtcd *e, int64_t deadline, bool *refused,
+                         Error **errp)
+{
+    ERRP_GUARD();
     g_autoptr(GString) answer = g_string_new("");
     g_autoptr(QDict) who = qdict_new();
     g_autoptr(GString) request = NULL;
@@ -154,6 +161,7 @@ static bool authenticate(FtEtcd *e, int64_t deadline, Error **errp)
         return false;
     }
     if (status != 200) {
+        *refused = is_refusal(status);
         set_refusal(errp, status, answer);
         error_prepend(errp, "user %s is not let in: ", e->user);
         return false;
@@ -195,7 +203,7 @@ static QDict *ask_one(FtEtcd *e, const char *path, const char *request,
     *refused = false;
     for (;;) {
         if (e->user && !e->token) {
-            if (!authenticate(e, deadline, errp)) {
+            if (!authenticate(e, deadline, refused, errp)) {
                 return NULL;
             }
             new_token = true;
@@ -211,7 +219,7 @@ static QDict *ask_one(FtEtcd *e, const char *path, const char *request,
         g_clear_pointer(&e->token, g_free);
     }
     if (status != 200) {
-        *refused = status >= 400 && status < 500;
+        *refused = is_refusal(status);
         set_refusal(errp, status, answer);
         return NULL;
     }

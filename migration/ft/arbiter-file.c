@@ -57,6 +57,8 @@ static bool decide_path(FtFile *f, Error **errp)
                                        slash ? "" : "/", f->store.vm) :
                        g_strdup(f->given);
     f->dir = g_path_get_dirname(f->path);
+    g_free(f->store.name);
+    f->store.name = g_strdup_printf("file %s", f->path);
     return true;
 }
 

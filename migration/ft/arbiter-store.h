@@ -135,7 +135,7 @@ FtStoreResult ft_store_update(FtStore *s, const FtSeat *current,
                               const FtSeat *next, FtSeat *found,
                               uint32_t timeout_ms, Error **errp);
 
-/** ft_store_name: the record's place, for messages */
+/** ft_store_name: the record's place; good until the next call */
 const char *ft_store_name(const FtStore *s);
 
 void ft_store_free(FtStore *s);
