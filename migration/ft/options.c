@@ -122,6 +122,12 @@ static QemuOptsList ft_opts_list = {
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
+        }, {
+            .name = "stamp",
+            .type = QEMU_OPT_BOOL,
+            .help = "test aid: before each of the guest's frames send one "
+                    "that says the generation",
+            .def_value_str = "off",
         },
         { /* end of list */ }
     },
@@ -194,6 +200,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
+    ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
     if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {
         error_setg(errp, "disk-sync= has no meaning with shared=on, where "

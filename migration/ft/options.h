@@ -24,6 +24,7 @@ typedef struct FtOptions {
     FtDurability durability;
     FtDiskSync disk_sync;
     bool shared;                /* both sides have the same images */
+    bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;
 
 /* Set once by ft_option_parse() */
