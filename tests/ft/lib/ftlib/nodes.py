@@ -137,21 +137,23 @@ class NodePair(Pair):
     """A pair whose QEMUs run on hosts of a Network.
 
     `on_tap` is called with the name of each QEMU and its tap before it
-    starts.  Images of disks belong to a host; each QEMU is called after its
-    host and a running number.
+    starts, `env` and `host_keys` with its host.  Images of disks belong to a
+    host; each QEMU is called after its host and a running number.
     """
 
     def __init__(self, folder, network, keys=KEYS, on_tap=None, env=None,
-                 **options):
+                 host_keys=None, prefix="", **options):
         super().__init__(folder, keys=keys, **options)
         self.network = network
         self.on_tap = on_tap or (lambda name, tap: None)
         self.env = env or (lambda host: {})
+        self.host_keys = host_keys or (lambda host: "")
+        self.prefix = prefix
         self.host_of = {}           # of a QEMU, by its name
 
     def _launch(self, host, ft, fault=None, extra=()):
-        name = f"h{host}-{len(self.all)}"
-        tap = f"tap{len(self.all)}"
+        name = f"{self.prefix}h{host}-{len(self.all)}"
+        tap = f"{self.prefix}tap{len(self.all)}"
         for disk in self.disks:
             disk.of[name] = f"host{host}"
         fd = open_tap(tap)
@@ -176,8 +178,11 @@ class NodePair(Pair):
     def peer_address(self, host):
         return f"{address(SECOND if host == FIRST else FIRST)}:{PORT}"
 
+    def keys_of(self, host):
+        return ",".join(filter(None, (self.keys, self.host_keys(host))))
+
     def start_secondary(self, host=SECOND, fault=None, extra=()):
-        keys = f"peer={self.peer_address(host)},{self.keys}"
+        keys = f"peer={self.peer_address(host)},{self.keys_of(host)}"
         self.secondary = self._launch(
             host, self.ft_option("-ft-listen", f"0.0.0.0:{PORT}", keys),
             fault, extra)
@@ -187,8 +192,8 @@ class NodePair(Pair):
 
     def start_primary(self, host=FIRST, fault=None, extra=()):
         self.primary = self._launch(
-            host, self.ft_option("-ft-peer", self.peer_address(host)), fault,
-            extra)
+            host, self.ft_option("-ft-peer", self.peer_address(host),
+                                 self.keys_of(host)), fault, extra)
         return self.primary
 
 
