@@ -303,9 +303,11 @@ class Stage:
 
     def strike(self, fault):
         kind, _, letter = fault.partition("-")
-        if letter == "A":
+        if letter == "A" and self.arbiter:
             self.arbiter.daemon.signal(signal.SIGKILL if kind == "crash" else
                                        signal.SIGSTOP)
+        elif letter == "A" or kind == "none":
+            pass
         elif kind == "crash":
             self.victim(letter).kill()
         elif kind == "stop":
