@@ -69,16 +69,19 @@ struct FtChannel {
     GByteArray *beat;
     int64_t next_beat;
     uint64_t beat_counter;
+    FtLease lease;
 
     /* The reader */
     uint8_t *rx;
     size_t rx_start, rx_end;
+    bool ended;                 /* nothing more can be read */
 
     /* Atomic */
     int64_t last_rx, last_tx, tx_gap;
     uint64_t bytes_sent, bytes_received;
     uint64_t queued;            /* bytes in @items */
     bool failed, leaving;
+    uint64_t echo;              /* counter of the last beat read */
 };
 
 FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
@@ -95,6 +98,7 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
     qemu_cond_init(&ch->cond);
     qemu_cond_init(&ch->idle);
     g_queue_init(&ch->items);
+    ft_lease_init(&ch->lease, timeout_ms);
     ch->beat = g_byte_array_new();
     ch->rx = g_malloc(RX_SIZE);
     ch->last_rx = ch->last_tx = get_clock();
@@ -149,14 +153,38 @@ static bool write_all(FtChannel *ch, const uint8_t *data, size_t len)
 bool ft_channel_beat(FtChannel *ch)
 {
     int64_t now = get_clock();
+    FtBeat beat;
 
     if (now < ch->next_beat) {
         return true;
     }
     ch->next_beat = now + ch->beat_ns;
+    beat = (FtBeat) {
+        .counter = ++ch->beat_counter,
+        .echo = qatomic_read_u64(&ch->echo),
+        .age_ms = ft_loop_age_ms(),
+    };
+    ft_lease_sent(&ch->lease, beat.counter, ft_lease_now(),
+                  (beat.age_ms + 1) * 1000000LL);
     g_byte_array_set_size(ch->beat, 0);
-    ft_wire_put_beat(ch->beat, ++ch->beat_counter, ft_loop_age_ms());
+    ft_wire_put_beat(ch->beat, &beat);
     return write_all(ch, ch->beat->data, ch->beat->len);
+}
+
+void ft_channel_set_timeout(FtChannel *ch, uint32_t timeout_ms)
+{
+    ch->beat_ns = timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
+}
+
+void ft_channel_take_beat(FtChannel *ch, const FtBeat *beat)
+{
+    qatomic_set_u64(&ch->echo, beat->counter);
+    ft_lease_echo(&ch->lease, beat->echo);
+}
+
+FtLease *ft_channel_lease(FtChannel *ch)
+{
+    return &ch->lease;
 }
 
 bool ft_channel_write(FtChannel *ch, const void *data, size_t len)
@@ -275,6 +303,7 @@ void ft_channel_close(FtChannel *ch)
     qemu_cond_destroy(&ch->cond);
     qemu_cond_destroy(&ch->idle);
     qemu_mutex_destroy(&ch->lock);
+    ft_lease_destroy(&ch->lease);
     g_free(ch->rx);
     g_free(ch);
 }
@@ -329,6 +358,7 @@ static int fill(FtChannel *ch, Error **errp)
         return 0;
     }
     if (n <= 0) {
+        ch->ended = true;
         if (n == 0) {
             error_setg(errp, "the peer closed the connection");
         }
@@ -357,6 +387,11 @@ int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
             return ret;
         }
     }
+}
+
+bool ft_channel_ended(FtChannel *ch)
+{
+    return ch->ended;
 }
 
 void ft_channel_poll(FtChannel *ch, uint32_t ms)

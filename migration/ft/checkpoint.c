@@ -27,6 +27,7 @@
 #include "firstcopy.h"
 #include "gate.h"
 #include "harvest.h"
+#include "loop.h"
 #include "options.h"
 #include "pacer.h"
 #include "primary.h"
@@ -46,6 +47,7 @@ static struct {
     bool copying;
     bool acked;                 /* an epoch was committed */
     uint64_t released;          /* the output of epochs up to this one */
+    int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
 } cp;
 
 uint64_t ft_checkpoint_committed(void)
@@ -126,6 +128,8 @@ static void take_cut(FtCutCause cause)
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
     ft_pacer_cut_done(cp.cut.total - cp.cut.check);
     ft_epoch_sent(&cp.epoch);
+    cp.sent_at = ft_lease_now();
+    cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;
     ft_ship(&cp.ship, &cp.cut, cp.ch);
 }
 
@@ -140,14 +144,19 @@ static void first_cut(const char *error)
     take_cut(FT_CAUSE_INTERVAL);
 }
 
-/* What waits, if anything, for the disks only */
+/* The peer cannot have taken over, unless the connection has ended */
+static bool still_ours(void)
+{
+    return cp.ch && ft_lease_valid(ft_channel_lease(cp.ch), ft_lease_now());
+}
+
+/* What waits, if anything, for the disks, or for the next beat */
 static void release(void)
 {
     uint64_t stable = ft_mirror_stable(cp.epoch.stable);
 
-    if (stable > cp.released) {
+    if (stable > cp.released && ft_gate_release(stable, still_ours)) {
         cp.released = stable;
-        ft_gate_release(stable);
     }
 }
 
@@ -245,6 +254,7 @@ static bool take_ack(const FtRecord *rec, Error **errp)
         return false;
     }
     cp.acked = true;
+    ft_lease_proof(ft_channel_lease(cp.ch), cp.sent_at, cp.sent_age);
     ft_fault(FT_FAULT_ACK_RECEIVED);
     ft_window_add(&ft_counters.ack,
                   us(get_clock() - cp.cut.start - cp.cut.total));
@@ -285,6 +295,11 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     return false;
 }
 
+static bool checkpoint_exposed(void)
+{
+    return cp.epoch.current > 1;
+}
+
 static void checkpoint_quiesce(void)
 {
     ft_pacer_stop();
@@ -295,6 +310,7 @@ static void checkpoint_detach(void)
     ft_pacer_stop();
     ft_disk_sync_stop();
     ft_mirror_stop();
+    cp.ch = NULL;
 }
 
 static void checkpoint_stop(void)
@@ -312,6 +328,7 @@ const FtMode ft_checkpoint_mode = {
     .start = checkpoint_start,
     .record = checkpoint_record,
     .settled = checkpoint_settled,
+    .exposed = checkpoint_exposed,
     .quiesce = checkpoint_quiesce,
     .detach = checkpoint_detach,
     .stop = checkpoint_stop,

@@ -21,6 +21,7 @@
 #include "hw/core/cpu.h"
 #include "migration/vmstate.h"
 #include "system/system.h"
+#include "arbiter.h"
 #include "compat.h"
 #include "machine.h"
 #include "options.h"
@@ -106,6 +107,8 @@ static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
     m->disks = ft_disks_describe(disks);
     m->shared = ft_opts.shared;
     m->generation = generation;
+    m->timeout = ft_opts.timeout_ms;
+    m->arbiter = g_strdup(ft_arbiter_name());
     return m;
 }
 
@@ -223,7 +226,7 @@ static bool same_devices(FtDeviceIdList *here, FtDeviceIdList *there,
 
 bool ft_machine_matches(const char *json, const FtRam *ram,
                         const FtDisks *disks, uint64_t *used,
-                        uint64_t *generation, Error **errp)
+                        FtTerms *terms, Error **errp)
 {
     g_autoptr(FtMachine) here = describe(ram, disks, 0);
     g_autoptr(FtMachine) there = NULL;
@@ -244,7 +247,9 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                    "complete");
         return false;
     }
-    *generation = there->generation;
+    terms->generation = there->generation;
+    terms->timeout_ms = CLAMP(there->timeout, FT_TIMEOUT_MIN_MS,
+                              FT_TIMEOUT_MAX_MS);
     if (!same_text("the QEMU version", here->qemu, there->qemu, errp) ||
         !same_text("the VM (-uuid)", here->uuid, there->uuid, errp) ||
         !same_text("the machine type (-machine)", here->machine,
@@ -259,6 +264,9 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                      errp) ||
         !same_devices(here->devices, there->devices, errp) ||
         !same_ram(here->ram, there->ram, errp) ||
+        !same_text("the arbiter's record (key arbiter)",
+                   *here->arbiter ? here->arbiter : "none",
+                   *there->arbiter ? there->arbiter : "none", errp) ||
         !same_text("the key shared", here->shared ? "on" : "off",
                    there->shared ? "on" : "off", errp) ||
         !ft_disks_match(here->disks, there->disks, here->shared, errp)) {

@@ -15,6 +15,7 @@
 #include "qemu/config-file.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
+#include "arbiter-options.h"
 #include "ft.h"
 #include "keeper.h"
 #include "options.h"
@@ -39,7 +40,8 @@ static const struct {
     { "output-delay", &ft_opts.output_delay_us, 0, 1000000 },
     { "quiet", &ft_opts.quiet_us, 0, 1000000 },
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
-    { "timeout", &ft_opts.timeout_ms, 50, 60000 },
+    { "timeout", &ft_opts.timeout_ms, FT_TIMEOUT_MIN_MS,
+      FT_TIMEOUT_MAX_MS },
     { "self-check", &ft_opts.self_check, 0, 1000000 },
     { "sync-rate", &ft_opts.sync_rate, 0, 1000000 },
 };
@@ -118,6 +120,12 @@ static QemuOptsList ft_opts_list = {
             .help = "both sides use the same images, on shared storage",
             .def_value_str = "off",
         }, {
+            .name = "arbiter-force",
+            .type = QEMU_OPT_BOOL,
+            .help = "start the guest although the arbiter says that another "
+                    "host has it, whose copy is lost",
+            .def_value_str = "off",
+        }, {
             .name = "sync-rate",
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
@@ -128,6 +136,31 @@ static QemuOptsList ft_opts_list = {
             .help = "test aid: before each of the guest's frames send one "
                     "that says the generation",
             .def_value_str = "off",
+        }, {
+            .name = "arbiter",
+            .type = QEMU_OPT_STRING,
+            .help = "who decides when the link is cut: "
+                    "etcd://host:port/prefix (more hosts after doubled "
+                    "commas: a:2379,,b:2379), file:/path, or none",
+            .def_value_str = "none",
+        }, {
+            .name = "arbiter-tls",
+            .type = QEMU_OPT_STRING,
+            .help = "directory with ca-cert.pem and, if etcd asks for them, "
+                    "client-cert.pem and client-key.pem",
+        }, {
+            .name = "arbiter-user",
+            .type = QEMU_OPT_STRING,
+            .help = "user at etcd",
+        }, {
+            .name = "arbiter-secret",
+            .type = QEMU_OPT_STRING,
+            .help = "id of the -object secret with that user's password",
+        }, {
+            .name = "host",
+            .type = QEMU_OPT_STRING,
+            .help = "this host's name in the arbiter's record (default: the "
+                    "host name)",
         },
         { /* end of list */ }
     },
@@ -202,12 +235,13 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
     }
     ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
+    ft_opts.arbiter_force = qemu_opt_get_bool(opts, "arbiter-force", false);
     if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {
         error_setg(errp, "disk-sync= has no meaning with shared=on, where "
                    "nothing is copied; remove one of them");
         return false;
     }
-    return apply_choices(opts, errp);
+    return apply_choices(opts, errp) && ft_arbiter_options_apply(opts, errp);
 }
 
 /* What -incoming sees for -ft-listen; told apart by its address */

@@ -24,10 +24,15 @@ typedef struct FtOptions {
     FtDurability durability;
     FtDiskSync disk_sync;
     bool shared;                /* both sides have the same images */
+    bool arbiter_force;         /* start whatever its record says */
     bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;
 
 /* Set once by ft_option_parse() */
 extern FtOptions ft_opts;
+
+/* Range of the key timeout */
+#define FT_TIMEOUT_MIN_MS 50
+#define FT_TIMEOUT_MAX_MS 60000
 
 #endif

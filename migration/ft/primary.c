@@ -5,9 +5,13 @@
  *
  * One connection at a time, dialled again every second while protection is
  * wanted.  Whatever goes wrong with it ends in ft_primary_lost(): the guest
- * goes on unprotected, with the output it had said let go.  The exception
- * is TAKEOVER: then another copy of the guest runs already, and this one
- * stops for good.
+ * goes on unprotected, with the output it had said let go.  The exceptions:
+ * after TAKEOVER another copy of the guest runs already, and this one stops for
+ * good; and where there is an arbiter, and the peer may hold a committed state
+ * that it has not renounced, this copy is undecided until the arbiter has
+ * answered.  Its output and its writes to shared disks stay held meanwhile.
+ * Its guest runs on for a time-out, so that a quick answer costs nothing, and
+ * is then stopped, so that a late one does not cost memory without end.
  *
  * Silence is judged by the main loop's tick, after reading what the socket
  * holds: when this process was starved or stopped, the peer's words, or
@@ -45,6 +49,8 @@ static bool dialling;
 static uint64_t attempt;        /* number of the one that counts */
 static int64_t dialled_ns;      /* when it began */
 static char *last_complaint;    /* said once, not every second */
+static QEMUTimer *undecided_for;
+static bool insisted;           /* the user has decided before the arbiter */
 
 static void primary_readable(void *opaque);
 
@@ -97,12 +103,16 @@ static void fence(const char *why)
 
     p->mode->quiesce();
     ft_gate_close();
-    p->wanted = false;
+    p->wanted = p->undecided = false;
     vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
             RUN_STATE_INTERNAL_ERROR);
     /* Now that the last request has ended in what is held */
     ft_mirror_drop();
     disconnect();
+    if (ft_opts.shared) {
+        /* The other copy waits for the locks */
+        bdrv_inactivate_all();
+    }
     error_report("fault tolerance: %s; this copy of the guest is stopped",
                  why);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, why);
@@ -120,11 +130,108 @@ static void take_back(void)
     }
 }
 
-void ft_primary_lost(const char *why)
+/* The peer has no copy, or may not use it */
+static void go_on_alone(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+
+    p->undecided = false;
+    /* A reply must not leave before what it vouches for is on the disk */
+    if (ft_mirror_release()) {
+        ft_gate_open();
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+        if (p->was_running && !runstate_is_running()) {
+            vm_start();
+        }
+    }
+    redial_later();
+}
+
+/* Top level of the main loop */
+static void decided(bool won, const char *why, bool ended)
+{
+    FtPrimary *p = &ft_primary;
+    g_autofree char *lost = g_strdup(ft_status.reason);
+
+    if (won) {
+        ft_status.generation++;
+    }
+    if (insisted) {
+        insisted = false;
+        if (!won) {
+            fence(why);
+        }
+        return;
+    }
+    if (!p->undecided) {
+        return;
+    }
+    timer_del(undecided_for);
+    if (won) {
+        go_on_alone(lost);
+    } else {
+        fence(why);
+    }
+}
+
+static void undecided_too_long(void *opaque)
+{
+    FtPrimary *p = &ft_primary;
+
+    if (p->undecided && runstate_is_running()) {
+        p->was_running = true;
+        vm_stop(RUN_STATE_PAUSED);
+        warn_report("fault tolerance: the guest is paused until the arbiter "
+                    "says whether this copy may go on");
+    }
+}
+
+static void ask_arbiter(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+
+    if (!undecided_for) {
+        undecided_for = timer_new_ms(QEMU_CLOCK_REALTIME, undecided_too_long,
+                                     NULL);
+    }
+    p->undecided = true;
+    p->was_running = false;
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
+    timer_mod(undecided_for, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              ft_opts.timeout_ms);
+    ft_arbiter_claim(decided);
+}
+
+void ft_primary_insist(void)
+{
+    g_autofree char *why = g_strdup(ft_status.reason);
+
+    timer_del(undecided_for);
+    insisted = true;
+    warn_report("fault tolerance: told to go on without the arbiter");
+    go_on_alone(why);
+}
+
+void ft_primary_seen(const FtSeat *seat)
+{
+    g_autofree char *why = NULL;
+
+    if (ft_status.role != FT_ROLE_PRIMARY || ft_arbiter_claiming() ||
+        ft_status.state == FT_STATE_FENCED ||
+        seat->generation <= ft_status.generation) {
+        return;
+    }
+    why = g_strdup_printf("the arbiter says that %s acts, as generation %"
+                          PRIu64, seat->holder, seat->generation);
+    fence(why);
+}
+
+/* @renounced: the peer itself has said that it has no copy any more */
+static void lost(const char *why, bool renounced)
 {
     FtPrimary *p = &ft_primary;
     bool had_copy = p->welcomed;
-    Error *err = NULL;
+    bool exposed = had_copy && p->mode->exposed();
 
     if (p->handed_over) {
         g_autofree char *text = g_strdup_printf(
@@ -144,22 +251,21 @@ void ft_primary_lost(const char *why)
                             ft_opts.timeout_ms / 2);
     }
     complain(why);
-    if (had_copy && !ft_may_act(FT_CLAIM_GO_ON_ALONE, ft_status.generation,
-                                &err)) {
-        fence(error_get_pretty(err));
-        error_free(err);
-        return;
-    }
     if (p->ch && !had_copy) {
         ft_peers_next();
     }
     disconnect();
-    /* A reply must not leave before what it vouches for is on the disk */
-    if (!ft_mirror_stuck()) {
-        ft_gate_open();
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+    if (exposed && !renounced && ft_arbiter_on()) {
+        ask_arbiter(why);
+    } else {
+        p->was_running = false;
+        go_on_alone(why);
     }
-    redial_later();
+}
+
+void ft_primary_lost(const char *why)
+{
+    lost(why, false);
 }
 
 void ft_primary_abandon(void)
@@ -213,7 +319,7 @@ bool ft_primary_hand_over(const char *why)
 /* The peer's disk is broken, so its copy is of no use until that is mended */
 static void peer_disk_bad(const char *why)
 {
-    ft_primary_lost(why);
+    lost(why, true);
     if (ft_status.state == FT_STATE_UNPROTECTED) {
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
     }
@@ -238,12 +344,13 @@ static void welcome(const FtRecord *rec)
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_SYNCING, NULL);
 }
 
-static void judge_beat(const FtRecord *rec)
+static void take_beat(const FtRecord *rec)
 {
-    uint32_t age;
+    FtBeat beat;
 
-    ft_wire_get_beat(rec, &age);
-    if (age > FT_HUNG_FACTOR * ft_opts.timeout_ms) {
+    ft_wire_get_beat(rec, &beat);
+    ft_channel_take_beat(ft_primary.ch, &beat);
+    if (beat.age_ms > FT_HUNG_FACTOR * ft_opts.timeout_ms) {
         ft_primary_lost("the peer's main loop does not turn any more");
     }
 }
@@ -268,7 +375,7 @@ static bool take_record(const FtRecord *rec)
         if (p->handed_over) {
             take_back();
         }
-        ft_primary_lost(text);
+        lost(text, true);
         break;
     case FT_REC_DISKBAD:
         text = ft_wire_get_text(rec);
@@ -284,7 +391,7 @@ static bool take_record(const FtRecord *rec)
         redial_in(FT_REDIAL_REFUSED_MS);
         break;
     case FT_REC_BEAT:
-        judge_beat(rec);
+        take_beat(rec);
         break;
     case FT_REC_TAKEOVER:
         if (p->welcomed) {
@@ -410,7 +517,13 @@ static void dial(void *opaque)
     QIOChannelSocket *sioc;
     SocketAddress addr = { .type = SOCKET_ADDRESS_TYPE_INET };
 
-    if (!ft_primary.wanted || ft_primary.ch || dialling) {
+    if (!ft_primary.wanted || ft_primary.ch || dialling ||
+        ft_primary.undecided) {
+        return;
+    }
+    if (ft_arbiter_claiming()) {
+        /* The number a new peer has to know is not certain yet */
+        redial_later();
         return;
     }
     dialling = true;
@@ -466,26 +579,59 @@ static bool await_ended(void)
     return false;
 }
 
+/* False: the peer has not confirmed it; it may be gone by now */
+static bool say_end(FtEndReason reason, const char *text)
+{
+    g_autoptr(GByteArray) end = g_byte_array_new();
+
+    ft_wire_put_end(end, reason, text);
+    ft_channel_send(ft_primary.ch, end->data, end->len);
+    return await_ended();
+}
+
+/* This process ends with the guest switched off; @exposed: there is a peer */
+static void leave(bool exposed, bool confirmed)
+{
+    FtPrimary *p = &ft_primary;
+
+    if (p->undecided) {
+        /* Another copy may run: what is held must not get out */
+        ft_gate_close();
+        ft_mirror_drop();
+    } else if (exposed) {
+        ft_arbiter_leave(confirmed);
+    }
+}
+
 void ft_primary_end(FtEndReason reason, const char *text, bool again)
 {
     FtPrimary *p = &ft_primary;
+    bool exposed = p->ch && p->welcomed && p->mode->exposed();
+    bool confirmed = true;
 
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);
     }
     if (p->ch && p->welcomed) {
-        g_autoptr(GByteArray) end = g_byte_array_new();
-
         p->mode->quiesce();
-        ft_wire_put_end(end, reason, text);
-        ft_channel_send(p->ch, end->data, end->len);
-        if (!await_ended() && !p->ch) {
+        confirmed = say_end(reason, text) || !exposed;
+        if (!p->ch) {
             /* Taken over or lost meanwhile: all is said and done */
             return;
         }
     }
     disconnect();
+    if (reason == FT_END_GUEST_OFF) {
+        leave(exposed, confirmed);
+    } else if (!confirmed && ft_arbiter_on()) {
+        ask_arbiter(text);
+        return;
+    }
+    if (p->undecided) {
+        return;
+    }
+    ft_mirror_release();
     ft_gate_open();
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, text);
     if (again) {

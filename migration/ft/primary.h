@@ -6,6 +6,7 @@
 #ifndef MIGRATION_FT_PRIMARY_H
 #define MIGRATION_FT_PRIMARY_H
 
+#include "arbiter-store.h"
 #include "channel.h"
 #include "ram.h"
 
@@ -32,6 +33,8 @@ typedef struct FtMode {
      * answer (@ending).
      */
     void (*settled)(bool ending);
+    /* The peer may hold a committed state */
+    bool (*exposed)(void);
     /* No more cuts from now on; the connection is still there */
     void (*quiesce)(void);
     /* The connection is about to go: leave it alone from now on */
@@ -47,6 +50,7 @@ typedef struct FtPrimary {
     bool wanted;                /* dial whenever there is no connection */
     bool welcomed;              /* the mode runs */
     bool handed_over;           /* HANDOVER was said; its answer decides */
+    bool undecided;             /* lost the peer, waits for the arbiter */
     bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
     FtRam ram;
@@ -91,8 +95,21 @@ void ft_primary_mended(void);
 /**
  * ft_primary_lost: the peer is gone or has misbehaved; go on unprotected
  *
+ * With an arbiter only once that has decided so, unless there is nothing the
+ * peer could take over with.
+ *
  * @why: one sentence
  */
 void ft_primary_lost(const char *why);
+
+/** ft_primary_seen: what the arbiter's record says now (ft_arbiter_watch()) */
+void ft_primary_seen(const FtSeat *seat);
+
+/**
+ * ft_primary_insist: the user says that the other copy is dead
+ *
+ * Only while undecided: acts without the arbiter's answer.
+ */
+void ft_primary_insist(void);
 
 #endif

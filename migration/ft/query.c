@@ -10,6 +10,7 @@
 #include "qapi/clone-visitor.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
+#include "arbiter.h"
 #include "checkpoint.h"
 #include "disk-hold.h"
 #include "disk-log.h"
@@ -99,10 +100,13 @@ FtInfo *qmp_query_ft(Error **errp)
 {
     FtInfo *info = g_new0(FtInfo, 1);
     FtGateCounts gate = ft_gate_counts();
+    const char *reason;
 
     info->role = ft_status.role;
-    info->state = ft_status.state;
-    info->reason = g_strdup(ft_status.reason);
+    info->state = ft_state_shown(&reason);
+    info->reason = g_strdup(reason);
+    info->degraded = ft_state_lacks();
+    info->arbiter = ft_arbiter_info();
     info->peer = g_strdup(ft_status.peer);
     info->mode = g_strdup(ft_primary.mode->name);
     info->generation = ft_status.generation;

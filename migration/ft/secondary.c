@@ -7,7 +7,13 @@
  * and stages epochs, acknowledges and applies them, sends beats, and judges
  * whether the primary lives.  It ends with a verdict, which the main loop
  * acts on after joining the thread; from then on the main loop owns the
- * intake.
+ * intake, and nothing more is acknowledged, echoed or answered.
+ *
+ * With an arbiter a dead primary is a claim to be made.  The copy is kept, and
+ * nobody else admitted, until the answer has come (@heir).  The disks are
+ * brought up to date before that, because what is won has to be used; only
+ * shared ones come after it: their locks say that the primary is gone, not
+ * that it never went on alone.
  *
  * The thread writes guest RAM without the BQL: this process has never run
  * the guest, so no vCPU, no device and no translated code looks at it.
@@ -35,11 +41,13 @@
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
+#include "primary.h"
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
 
 #define LOCK_WAIT_MS 200
+#define LOCK_RETRY_MS 50
 
 typedef enum FtVerdict {
     FT_VERDICT_NONE,
@@ -54,7 +62,7 @@ typedef struct FtSession {
     FtIntake intake;
     FtDiskIntake disks;
     FtChannel *ch;
-    uint64_t generation;        /* the primary's */
+    FtTerms terms;              /* the primary's */
     QemuThread thread;
     int64_t timeout_ns;
 
@@ -66,6 +74,7 @@ typedef struct FtSession {
      * ack sent since: it still counts on us.
      */
     bool stalled, acked_since;
+    bool broken;                /* the primary has broken the protocol */
 
     /* Set by the thread before @event, read after joining it */
     FtVerdict verdict;
@@ -80,6 +89,8 @@ typedef struct FtSession {
 } FtSession;
 
 static FtSession *session;
+static FtSession *heir;         /* one that may have to take over */
+static QEMUTimer *heir_timer;
 static EventNotifier event;     /* first commit, or the thread's verdict */
 /*
  * The last connection to a primary we took over from stays open: closing it
@@ -112,6 +123,13 @@ static void dead(FtSession *s, FtTakeoverCause cause, const char *message)
 {
     s->cause = cause;
     verdict(s, FT_VERDICT_DEAD, message);
+}
+
+static void violation(FtSession *s, Error *err)
+{
+    s->broken = true;
+    dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+    error_free(err);
 }
 
 static void send_record(FtSession *s, GByteArray *rec)
@@ -235,8 +253,7 @@ static void take_end(FtSession *s, const FtRecord *rec)
     Error *err = NULL;
 
     if (!ft_wire_get_end(rec, &s->end_reason, &text, &err)) {
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
         return;
     }
     /* None of it will be undone: let the images be what the guest left */
@@ -255,8 +272,7 @@ static void take_disk(FtSession *s, const FtRecord *rec)
     Error *err = NULL;
 
     if (!ft_disk_intake_record(&s->disks, rec, &err)) {
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
     } else if (!s->intake.committed) {
         /* The first copy may be faster than our disks */
         disks_good(s, ft_disk_intake_room(&s->disks));
@@ -274,6 +290,15 @@ static void take_handover(FtSession *s, const FtRecord *rec)
     }
 }
 
+static void take_beat(FtSession *s, const FtRecord *rec)
+{
+    FtBeat beat;
+
+    ft_wire_get_beat(rec, &beat);
+    ft_channel_take_beat(s->ch, &beat);
+    s->peer_age_ms = beat.age_ms;
+}
+
 static void take_record(FtSession *s, const FtRecord *rec)
 {
     Error *err = NULL;
@@ -286,7 +311,7 @@ static void take_record(FtSession *s, const FtRecord *rec)
     }
     switch (rec->type) {
     case FT_REC_BEAT:
-        ft_wire_get_beat(rec, &s->peer_age_ms);
+        take_beat(s, rec);
         return;
     case FT_REC_END:
         take_end(s, rec);
@@ -312,8 +337,7 @@ static void take_record(FtSession *s, const FtRecord *rec)
         commit(s);
         break;
     case FT_INTAKE_BROKEN:
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
     }
 }
 
@@ -321,6 +345,8 @@ static void take_record(FtSession *s, const FtRecord *rec)
 static void judge_end(FtSession *s, const char *why)
 {
     note_stall(s);
+    /* Else it has sent something that makes no sense, and is still there */
+    s->broken = !ft_channel_ended(s->ch);
     if (s->stalled) {
         verdict(s, FT_VERDICT_STALE, why);
     } else {
@@ -429,6 +455,30 @@ static void quit(void)
     qemu_system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
 }
 
+/* @s is kept, nobody else is admitted, and @cb goes on with it */
+static void heir_later(FtSession *s, QEMUTimerCB *cb, uint32_t ms)
+{
+    heir = s;
+    timer_free(heir_timer);
+    heir_timer = timer_new_ms(QEMU_CLOCK_REALTIME, cb, s);
+    timer_mod(heir_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+}
+
+static void conclude(FtSession *s)
+{
+    if (s == heir) {
+        heir = NULL;
+        timer_free(heir_timer);
+        heir_timer = NULL;
+    }
+    /* It may still wake the channel */
+    ft_disk_intake_destroy(&s->disks);
+    if (s->ch) {
+        ft_channel_close(s->ch);
+    }
+    free_session(s);
+}
+
 static void cannot_take_over(FtSession *s, const char *why)
 {
     g_autoptr(GByteArray) rec = g_byte_array_new();
@@ -444,6 +494,7 @@ static void cannot_take_over(FtSession *s, const char *why)
     }
     error_report("fault tolerance: cannot take over: %s", why);
     wait_for_primary(why);
+    conclude(s);
 }
 
 /*
@@ -456,8 +507,98 @@ static uint32_t patience(FtSession *s)
     return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ? LOCK_WAIT_MS : 0;
 }
 
-static void primary_is_dead(FtSession *s)
+static void act(FtSession *s)
 {
+    FtTakeoverCause cause = s->cause;
+    int64_t detect_ns = s->detect_ns;
+
+    /* The guest's own back ends have the images to themselves from now on */
+    ft_disk_intake_destroy(&s->disks);
+    say_taken_over(s);
+    ft_door_close();
+    warn_report("fault tolerance: the primary %s: %s",
+                cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
+                "hands the guest over" : "is dead", s->message);
+    ft_takeover(&s->intake, cause, detect_ns);
+    conclude(s);
+}
+
+/* The guest is ours; so will be its shared disks, once nobody locks them */
+static void inherit(void *opaque)
+{
+    FtSession *s = opaque;
+    g_autofree char *why = NULL;
+    Error *err = NULL;
+
+    if (ft_disk_intake_lock(&s->disks, 0, &err)) {
+        if (!ft_opts.shared || ft_disk_intake_finish(&s->disks, 0, &err)) {
+            act(s);
+        } else {
+            cannot_take_over(s, error_get_pretty(err));
+            error_free(err);
+        }
+        return;
+    }
+    why = g_strdup_printf("waiting for the shared disks: %s",
+                          error_get_pretty(err));
+    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER, why);
+    error_free(err);
+    heir_later(s, inherit, LOCK_RETRY_MS);
+}
+
+static void decided(bool won, const char *why, bool ended)
+{
+    FtSession *s = heir;
+
+    if (!s) {
+        /* The guest was handed over and runs; the record is only late */
+        if (!won) {
+            error_report("fault tolerance: %s, although it was handed over "
+                         "to this host", why);
+        }
+        return;
+    }
+    if (won) {
+        inherit(s);
+        return;
+    }
+    if (s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER) {
+        cannot_take_over(s, why);
+        return;
+    }
+    warn_report("fault tolerance: not taking over: %s", why);
+    wait_for_primary(why);
+    conclude(s);
+    if (ended) {
+        quit();
+    }
+}
+
+/*
+ * The primary has stopped and said so: that is proof enough when the arbiter
+ * does not answer at once.  Its claim goes on.
+ */
+static void handed_over(void *opaque)
+{
+    act(opaque);
+}
+
+static void claim(FtSession *s)
+{
+    heir = s;
+    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER,
+                 "asking the arbiter");
+    if (s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER) {
+        heir_later(s, handed_over, s->terms.timeout_ms / 2);
+    }
+    ft_arbiter_claim(decided);
+}
+
+static void primary_is_dead(void *opaque)
+{
+    FtSession *s = opaque;
+    bool locks_later = ft_opts.shared && ft_arbiter_on() &&
+                       s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER;
     Error *err = NULL;
 
     if (!s->intake.committed) {
@@ -466,6 +607,7 @@ static void primary_is_dead(FtSession *s)
                     s->message);
         wait_for_primary("the primary is gone before the first copy was "
                          "complete");
+        conclude(s);
         return;
     }
     if (ft_committed_guest_is_off(&s->intake)) {
@@ -473,29 +615,20 @@ static void primary_is_dead(FtSession *s)
         if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
             error_report_err(err);
         }
+        conclude(s);
         quit();
         return;
     }
-    ft_status.generation = s->generation;
-    if (s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER &&
-        !ft_may_act(FT_CLAIM_TAKE_OVER, s->generation + 1, &err)) {
-        warn_report_err(err);
-        wait_for_primary("the arbiter did not allow a takeover");
-        return;
-    }
-    if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
+    ft_status.generation = s->terms.generation;
+    if (!locks_later &&
+        !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
-        return;
+    } else if (ft_arbiter_on()) {
+        claim(s);
+    } else {
+        act(s);
     }
-    /* The guest's own back ends have the images to themselves from now on */
-    ft_disk_intake_destroy(&s->disks);
-    say_taken_over(s);
-    ft_door_close();
-    warn_report("fault tolerance: the primary %s: %s",
-                s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
-                "hands the guest over" : "is dead", s->message);
-    ft_takeover(&s->intake, s->cause, s->detect_ns);
 }
 
 static void primary_ended(FtSession *s)
@@ -529,9 +662,19 @@ static void session_event(EventNotifier *e)
     session = NULL;
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
-        primary_is_dead(s);
-        break;
+        if (s->broken) {
+            /* It lives, and may let go of what is acknowledged for so long */
+            heir_later(s, primary_is_dead, s->terms.timeout_ms);
+        } else {
+            primary_is_dead(s);
+        }
+        return;
     case FT_VERDICT_STALE:
+        if (ft_arbiter_on()) {
+            /* It knows whether the primary has gone on alone */
+            primary_is_dead(s);
+            return;
+        }
         warn_report("fault tolerance: the primary is gone, but this process "
                     "was stalled for longer than timeout=%" PRIu32 ": the "
                     "primary may have gone on alone; not taking over",
@@ -552,12 +695,7 @@ static void session_event(EventNotifier *e)
     case FT_VERDICT_NONE:
         break;
     }
-    /* It may still wake the channel */
-    ft_disk_intake_destroy(&s->disks);
-    if (s->ch) {
-        ft_channel_close(s->ch);
-    }
-    free_session(s);
+    conclude(s);
 }
 
 /* Lengths of RAM blocks as the primary starts with them */
@@ -584,15 +722,18 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     uint64_t used[FT_WIRE_MAX_BLOCKS];
     FtSession *s;
 
-    if (session) {
-        error_setg(errp, "this secondary serves another primary already");
+    if (session || heir) {
+        error_setg(errp, session ?
+                   "this secondary serves another primary already" :
+                   "this secondary is about to take over from another "
+                   "primary");
         return false;
     }
     s = g_new0(FtSession, 1);
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
         !ft_machine_matches(json, &s->ram, &s->disks.disks, used,
-                            &s->generation, errp) ||
+                            &s->terms, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
         !ft_disk_intake_open(&s->disks, ch, errp)) {
@@ -600,14 +741,32 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
         return false;
     }
     s->ch = ch;
-    s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
+    s->timeout_ns = s->terms.timeout_ms * 1000000LL;
+    ft_channel_set_timeout(ch, s->terms.timeout_ms);
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
     ft_wire_put_welcome(welcome);
     ft_channel_send(s->ch, welcome->data, welcome->len);
     qemu_thread_create(&s->thread, "ft-receiver", receiver, s,
                        QEMU_THREAD_JOINABLE);
+    ft_arbiter_look();
     return true;
+}
+
+/* What the arbiter's record says now */
+static void record_seen(const FtSeat *seat)
+{
+    FtSession *s = session;
+
+    if (ft_status.role != FT_ROLE_SECONDARY) {
+        ft_primary_seen(seat);
+    } else if (s && seat->generation != s->terms.generation &&
+               !s->changed) {
+        qatomic_set(&s->changed, g_strdup_printf(
+            "the secondary's arbiter says that %s acts, as generation %"
+            PRIu64 ", and not the primary, which has generation %" PRIu64,
+            seat->holder ?: "nobody", seat->generation, s->terms.generation));
+    }
 }
 
 bool ft_secondary_start(Error **errp)
@@ -622,6 +781,7 @@ bool ft_secondary_start(Error **errp)
     event_notifier_set_handler(&event, session_event);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
     ft_state_set_peer(ft_opts.listen_at.text);
+    ft_arbiter_watch(record_seen);
     wait_for_primary("waiting for a primary");
     return true;
 }

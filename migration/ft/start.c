@@ -28,6 +28,7 @@
 #include "system/system.h"
 #include "compat.h"
 #include "monitor/monitor-internal.h"
+#include "arbiter.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "fault.h"
@@ -52,7 +53,7 @@ static bool prepare(Error **errp)
                    "use ft-start once the migration has ended");
         return false;
     }
-    if (!ft_machine_can_protect(errp)) {
+    if (!ft_machine_can_protect(errp) || !ft_arbiter_init(errp)) {
         return false;
     }
     if (!discard_disabled) {
@@ -74,6 +75,9 @@ static bool prepare_primary(Error **errp)
         return false;
     }
     ft_keeper_start();
+    if (!ft_arbiter_start(errp)) {
+        return false;
+    }
     error_setg(&blocker, "fault tolerance is on; use ft-stop first");
     if (migrate_add_blocker_internal(&blocker, errp) < 0) {
         return false;
@@ -138,6 +142,7 @@ static void begin(void *opaque)
 
     timer_free(*timer);
     if (!ft_opts.listen) {
+        ft_arbiter_watch(ft_primary_seen);
         ft_primary_start();
         return;
     }

@@ -33,6 +33,22 @@ typedef struct FtStatus {
 extern FtStatus ft_status;
 
 /**
+ * ft_state_lack: something that protection should have is missing, or back
+ *
+ * @text: one sentence, copied; NULL: it is there
+ *
+ * Emits FT_DEGRADED when that changes.  While anything is missing a protected
+ * guest is shown as degraded; ft_status.state stays protected.
+ */
+void ft_state_lack(FtLack what, const char *text);
+
+/** ft_state_shown: the state and the reason as users see them */
+FtState ft_state_shown(const char **reason);
+
+/** ft_state_lacks: for query-ft */
+FtDegradationList *ft_state_lacks(void);
+
+/**
  * ft_state_set: the one setter; traces and emits FT_STATE_CHANGED
  *
  * @reason: one sentence or NULL; copied

@@ -155,11 +155,12 @@ void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable)
     ft_wire_put(out, FT_REC_ACK, &a, sizeof(a));
 }
 
-void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms)
+void ft_wire_put_beat(GByteArray *out, const FtBeat *beat)
 {
     FtBeatWire b = {
-        .counter = cpu_to_be64(counter),
-        .loop_age_ms = cpu_to_be32(age_ms),
+        .counter = cpu_to_be64(beat->counter),
+        .echo = cpu_to_be64(beat->echo),
+        .loop_age_ms = cpu_to_be32(beat->age_ms),
     };
 
     ft_wire_put(out, FT_REC_BEAT, &b, sizeof(b));
@@ -324,9 +325,15 @@ void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable)
     *stable = be64_to_cpu(a->stable);
 }
 
-void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms)
+void ft_wire_get_beat(const FtRecord *rec, FtBeat *beat)
 {
-    *age_ms = ldl_be_p(rec->payload + offsetof(FtBeatWire, loop_age_ms));
+    const FtBeatWire *b = (const void *)rec->payload;
+
+    *beat = (FtBeat) {
+        .counter = be64_to_cpu(b->counter),
+        .echo = be64_to_cpu(b->echo),
+        .age_ms = be32_to_cpu(b->loop_age_ms),
+    };
 }
 
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,

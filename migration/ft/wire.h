@@ -12,7 +12,7 @@
 #define MIGRATION_FT_WIRE_H
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
-#define FT_WIRE_MAJOR 3
+#define FT_WIRE_MAJOR 4
 #define FT_WIRE_MINOR 0
 
 /* Limits; a peer that exceeds one has broken the protocol */
@@ -141,6 +141,7 @@ typedef struct QEMU_PACKED FtAckWire {
 
 typedef struct QEMU_PACKED FtBeatWire {
     uint64_t counter;
+    uint64_t echo;
     uint32_t loop_age_ms;
     uint32_t reserved;
 } FtBeatWire;
@@ -174,6 +175,12 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint16_t same;
     uint32_t reserved;
 } FtDiskSameWire;
+
+typedef struct FtBeat {
+    uint64_t counter;           /* from 1 */
+    uint64_t echo;              /* of the last beat read, 0: none yet */
+    uint32_t age_ms;            /* of the sender's main loop */
+} FtBeat;
 
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
@@ -252,7 +259,7 @@ void ft_wire_put_hello(GByteArray *out, const char *json);
 void ft_wire_put_welcome(GByteArray *out);
 void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value);
 void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable);
-void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms);
+void ft_wire_put_beat(GByteArray *out, const FtBeat *beat);
 void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
                              uint32_t nblocks, const uint64_t *used);
@@ -301,7 +308,7 @@ bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
 void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
-void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);
+void ft_wire_get_beat(const FtRecord *rec, FtBeat *beat);
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
                      Error **errp);
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,

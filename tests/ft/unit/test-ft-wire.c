@@ -76,7 +76,7 @@ static void test_layout(void)
     g_assert_cmpuint(sizeof(FtBeginWire), ==, 16);
     g_assert_cmpuint(sizeof(FtDeviceWire), ==, 24);
     g_assert_cmpuint(sizeof(FtCommitWire), ==, 40);
-    g_assert_cmpuint(sizeof(FtBeatWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtBeatWire), ==, 24);
     g_assert_cmpuint(sizeof(FtEndWire), ==, 8);
 }
 
@@ -110,7 +110,7 @@ static const struct {
     { "device", FT_REC_DEVICE, 24, 1 * MiB },
     { "commit", FT_REC_COMMIT, 40, 40 },
     { "ack", FT_REC_ACK, 16, 16 },
-    { "beat", FT_REC_BEAT, 16, 16 },
+    { "beat", FT_REC_BEAT, 24, 24 },
     { "end", FT_REC_END, 8, 8 + 1024 },
     { "ended", FT_REC_ENDED, 0, 0 },
     { "takeover", FT_REC_TAKEOVER, 8, 8 },
@@ -214,7 +214,7 @@ static void put_each(GByteArray *out)
     ft_wire_end(out, rec);
     ft_wire_put_commit(out, &c);
     ft_wire_put_ack(out, 1, 1);
-    ft_wire_put_beat(out, 3, 4);
+    ft_wire_put_beat(out, &(FtBeat) { 3, 2, 4 });
     ft_wire_put_end(out, FT_END_STOPPED, "enough");
     ft_wire_put(out, FT_REC_ENDED, NULL, 0);
 }
@@ -412,13 +412,15 @@ static void test_numbers(void)
     };
     g_autoptr(GByteArray) buf = g_byte_array_new();
     uint64_t epoch, got[BLOCKS];
-    uint32_t age;
+    FtBeat beat = { 1ULL << 60, UINT64_MAX - 3, 0x92345678 };
     FtRecord rec;
 
-    ft_wire_put_beat(buf, 77, 0x12345678);
+    ft_wire_put_beat(buf, &beat);
     rec = next_record(buf);
-    ft_wire_get_beat(&rec, &age);
-    g_assert_cmpuint(age, ==, 0x12345678);
+    ft_wire_get_beat(&rec, &beat);
+    g_assert_cmpuint(beat.counter, ==, 1ULL << 60);
+    g_assert_cmpuint(beat.echo, ==, UINT64_MAX - 3);
+    g_assert_cmpuint(beat.age_ms, ==, 0x92345678);
 
     g_byte_array_set_size(buf, 0);
     ft_wire_put_u64(buf, FT_REC_TAKEOVER, UINT64_MAX - 1);
@@ -597,7 +599,7 @@ static void decode(Hostile *h, const FtRecord *rec)
 {
     g_autofree char *text = NULL;
     uint64_t epoch, used[BLOCKS];
-    uint32_t age;
+    FtBeat beat;
     FtEndReason reason;
     FtCommit c;
 
@@ -635,7 +637,7 @@ static void decode(Hostile *h, const FtRecord *rec)
         ft_wire_get_u64(rec);
         break;
     case FT_REC_BEAT:
-        ft_wire_get_beat(rec, &age);
+        ft_wire_get_beat(rec, &beat);
         break;
     case FT_REC_END:
         ft_wire_get_end(rec, &reason, &text, NULL);
