@@ -78,7 +78,7 @@ class Arbiter:
     def __init__(self, node, folder):
         self.node = node
         url = f"http://{nodes.address(nodes.ARBITER)}:{ETCD_PORT}"
-        self.url = url.replace("http", "etcd")
+        self.url = url.replace("http", "etcd") + "/ft"
         self.daemon = nodes.Daemon(node, [
             "etcd", "--data-dir", str(folder / "etcd"), "--log-level", "warn",
             "--listen-client-urls", url, "--advertise-client-urls", url,
