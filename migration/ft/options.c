@@ -131,6 +131,12 @@ static QemuOptsList ft_opts_list = {
             .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
         }, {
+            .name = "stamp",
+            .type = QEMU_OPT_BOOL,
+            .help = "test aid: before each of the guest's frames send one "
+                    "that says the generation",
+            .def_value_str = "off",
+        }, {
             .name = "arbiter",
             .type = QEMU_OPT_STRING,
             .help = "who decides when the link is cut: "
@@ -227,6 +233,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
+    ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
     ft_opts.arbiter_force = qemu_opt_get_bool(opts, "arbiter-force", false);
     if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {

@@ -25,6 +25,7 @@ typedef struct FtOptions {
     FtDiskSync disk_sync;
     bool shared;                /* both sides have the same images */
     bool arbiter_force;         /* start whatever its record says */
+    bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;
 
 /* Set once by ft_option_parse() */

@@ -171,6 +171,10 @@ static void machine_done(Notifier *n, void *opaque)
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
                      "the peer has not answered yet");
     }
+    if (ft_opts.stamp) {
+        /* What is sent right after a takeover is stamped too */
+        ft_gate_net_attach();
+    }
     watch_shutdown();
     timer = timer_new_ms(QEMU_CLOCK_REALTIME, begin, &timer);
     timer_mod(timer, 0);

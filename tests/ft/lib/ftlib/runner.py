@@ -147,7 +147,14 @@ class PairJob(Job):
         verdict = self.folder / "verdict"
         why = verdict.read_text() if verdict.exists() else "the test died"
         passed = code in (0, case.SKIP)
-        return Outcome(code, why, output="" if passed else self.logs())
+        return Outcome(code, why, counts=self.counts(),
+                       output="" if passed else self.logs())
+
+    def counts(self):
+        """Of a test that is many (Test.count), else None."""
+        path = self.folder / "counts"
+        return tuple(map(int, path.read_text().split())) if path.exists() \
+            else None
 
     def logs(self):
         """The end of every log, for the report of a failure."""

@@ -43,11 +43,14 @@ class Qemu:
     to and no first event to miss.  The process dies with the test.
 
     `ports` names further character devices; `args` gives them to a device
-    of the guest, ports[name] is what it writes.
+    of the guest, ports[name] is what it writes.  `enter` is put before its
+    command (nodes.py), `fds` stay open in it.
     """
 
-    def __init__(self, name, args, folder, env=None, tap=None, ports=()):
+    def __init__(self, name, args, folder, env=None, tap=None, ports=(),
+                 enter=(), fds=()):
         self.name = name
+        self.enter, self.fds = list(enter), tuple(fds)
         self.tap = tap              # its end of the bridge, if any
         self.args = args
         self.folder = pathlib.Path(folder)
@@ -76,9 +79,9 @@ class Qemu:
             settings = [f"{k}={v}" for k, v in self.env.items()]
             print("$", shlex.join(settings + argv), file=log, flush=True)
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.enter, *argv],
                 stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, pass_fds=fds,
+                stderr=subprocess.STDOUT, pass_fds=fds + self.fds,
                 env=dict(os.environ, **self.env))
         for end in theirs:
             end.close()
