@@ -261,6 +261,8 @@ static void checkpoint_settled(bool ending)
     if (acked) {
         ft_mirror_commit(cp.epoch.committed);
         if (cp.epoch.committed == 1) {
+            ft_counters.sync_time_ms =
+                MAX((get_clock() - ft_primary.connected_ns) / 1000000, 1);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
         }
     }

@@ -55,4 +55,12 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
  */
 bool ft_cut_harvest(FtRam *ram, FtArena *list);
 
+/**
+ * ft_cut_longest_us: how long the guest has stood still at most
+ *
+ * In a cut or a harvest since ft_cut_forget_longest(); main loop.
+ */
+uint64_t ft_cut_longest_us(void);
+void ft_cut_forget_longest(void);
+
 #endif
