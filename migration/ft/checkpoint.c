@@ -195,6 +195,12 @@ static FtDiskSync disk_sync_mode(void)
     return mode;
 }
 
+/* In the channel's thread, before the first copy */
+static void populate(FtChannel *ch, void *opaque)
+{
+    ft_cut_populate(opaque);
+}
+
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
 {
     /* Checks are counted over the life of the process */
@@ -219,6 +225,7 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
+    ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
     cp.released = 0;
     if (ft_opts.shared) {

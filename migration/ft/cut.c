@@ -87,6 +87,12 @@ bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
     return true;
 }
 
+void ft_cut_populate(FtCut *cut)
+{
+    ft_arena_populate(&cut->pages);
+    ft_arena_populate(&cut->list);
+}
+
 void ft_cut_destroy(FtCut *cut)
 {
     ft_arena_destroy(&cut->pages);
