@@ -204,6 +204,12 @@ static FtDiskSync disk_sync_mode(void)
     return mode;
 }
 
+/* In the channel's thread, before the first copy */
+static void populate(FtChannel *ch, void *opaque)
+{
+    ft_cut_populate(opaque);
+}
+
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
 {
     /* Checks are counted over the life of the process */
@@ -228,6 +234,7 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
+    ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
     cp.released = 0;
     if (ft_opts.shared) {
@@ -271,6 +278,8 @@ static void checkpoint_settled(bool ending)
     if (acked) {
         ft_mirror_commit(cp.epoch.committed);
         if (cp.epoch.committed == 1) {
+            ft_counters.sync_time_ms =
+                MAX((get_clock() - ft_primary.connected_ns) / 1000000, 1);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
         }
     }

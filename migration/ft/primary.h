@@ -53,6 +53,7 @@ typedef struct FtPrimary {
     bool undecided;             /* lost the peer, waits for the arbiter */
     bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
+    int64_t connected_ns;       /* since when */
     FtRam ram;
     uint64_t past_sent, past_received;  /* bytes of earlier connections */
 } FtPrimary;
