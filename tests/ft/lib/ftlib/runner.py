@@ -2,7 +2,7 @@
 """tests/ft/run: every test of QEMU-FT, in parallel, with one summary line.
 
 Three kinds: a program in the build's tests/ft/unit is a GLib test, counted
-by its TAP lines; scripts/check-thin and scripts/checkpatch are one test each;
+by its TAP lines; scripts/check-thin, checkpatch and check-model are one test each;
 every function of tests/ft/pair/test_*.py is a test with its own process,
 network namespace, guest and folder of logs.
 """
@@ -178,8 +178,8 @@ def unit_jobs():
 
 
 def check_jobs():
-    scripts = [guest.ROOT / "scripts" / n for n in ("check-thin",
-                                                    "checkpatch")]
+    scripts = [guest.ROOT / "scripts" / n
+               for n in ("check-thin", "checkpatch", "check-model")]
     return [CheckJob(s) for s in scripts if os.access(s, os.X_OK)]
 
 
