@@ -23,6 +23,7 @@
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
+#include "failout.h"
 #include "fault.h"
 #include "firstcopy.h"
 #include "gate.h"
@@ -46,7 +47,14 @@ static struct {
     bool copying;
     bool acked;                 /* an epoch was committed */
     uint64_t released;          /* the output of epochs up to this one */
+
+    /* The last one of this connection; finish() */
+    QEMUTimer *last_timer;
+    bool (*stop)(void);         /* NULL: not asked for, or done */
+    void (*finished)(const char *error);
 } cp;
+
+#define LAST_RETRY_MS 1
 
 uint64_t ft_checkpoint_committed(void)
 {
@@ -123,6 +131,9 @@ static void take_cut(FtCutCause cause)
         break;
     }
     count_cut(cause);
+    if (cp.cut.last) {
+        ft_fault(FT_FAULT_SWITCH_CUT);
+    }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
     ft_pacer_cut_done(cp.cut.total - cp.cut.check);
     ft_epoch_sent(&cp.epoch);
@@ -144,10 +155,16 @@ static void first_cut(const char *error)
 static void release(void)
 {
     uint64_t stable = ft_mirror_stable(cp.epoch.stable);
+    void (*finished)(const char *error);
 
     if (stable > cp.released) {
         cp.released = stable;
         ft_gate_release(stable);
+    }
+    if (cp.cut.last && cp.finished && cp.released == cp.cut.epoch) {
+        finished = cp.finished;
+        cp.finished = NULL;
+        finished(NULL);
     }
 }
 
@@ -193,6 +210,40 @@ static FtDiskSync disk_sync_mode(void)
     }
     used = true;
     return mode;
+}
+
+/* Top level: a timer */
+static void last_cut(void *opaque)
+{
+    void (*finished)(const char *error) = cp.finished;
+
+    if (!cp.stop || cp.epoch.phase != FT_EPOCH_IDLE) {
+        return;
+    }
+    if (ft_mirror_overloaded() || ft_failout_pending() || !cp.stop()) {
+        timer_mod(cp.last_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  LAST_RETRY_MS);
+        return;
+    }
+    cp.stop = NULL;
+    cp.cut.last = true;
+    take_cut(FT_CAUSE_INTERVAL);
+    if (cp.finished && cp.epoch.phase == FT_EPOCH_IDLE) {
+        cp.finished = NULL;
+        finished("a reset, a shutdown or a failing disk came in between");
+    }
+}
+
+static void checkpoint_finish(bool (*stop)(void),
+                              void (*done)(const char *error))
+{
+    ft_pacer_stop();
+    if (!cp.last_timer) {
+        cp.last_timer = timer_new_ms(QEMU_CLOCK_REALTIME, last_cut, NULL);
+    }
+    cp.stop = stop;
+    cp.finished = done;
+    timer_mod(cp.last_timer, 0);
 }
 
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
@@ -267,6 +318,9 @@ static void checkpoint_settled(bool ending)
     release();
     if (acked && !ending) {
         ft_pacer_committed();
+        if (cp.stop) {
+            timer_mod(cp.last_timer, 0);
+        }
     }
 }
 
@@ -293,6 +347,8 @@ static void checkpoint_quiesce(void)
 static void checkpoint_detach(void)
 {
     ft_pacer_stop();
+    cp.stop = NULL;
+    cp.finished = NULL;
     ft_disk_sync_stop();
     ft_mirror_stop();
 }
@@ -312,6 +368,7 @@ const FtMode ft_checkpoint_mode = {
     .start = checkpoint_start,
     .record = checkpoint_record,
     .settled = checkpoint_settled,
+    .finish = checkpoint_finish,
     .quiesce = checkpoint_quiesce,
     .detach = checkpoint_detach,
     .stop = checkpoint_stop,

@@ -20,13 +20,13 @@ char *ft_machine_describe(const FtRam *ram, const FtDisks *disks,
  * @json: what the peer sent, not trusted
  *
  * False with @errp set to a sentence that names the first difference; also
- * when @json is no description at all.  On success @generation and the used
- * lengths of all blocks, @used, are the peer's; the lengths are not yet
- * checked.  Main loop, BQL held.
+ * when @json is no description at all.  On success @generation, @listen (to
+ * be freed, may be NULL) and the used lengths of all blocks, @used, are the
+ * peer's; the lengths and @listen are not yet checked.  Main loop, BQL held.
  */
 bool ft_machine_matches(const char *json, const FtRam *ram,
                         const FtDisks *disks, uint64_t *used,
-                        uint64_t *generation, Error **errp);
+                        uint64_t *generation, char **listen, Error **errp);
 
 /**
  * ft_machine_can_protect: refuse what cannot be mirrored

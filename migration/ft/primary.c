@@ -35,7 +35,9 @@
 #include "options.h"
 #include "peers.h"
 #include "primary.h"
+#include "role.h"
 #include "state.h"
+#include "switchover.h"
 #include "trace.h"
 
 FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
@@ -70,7 +72,7 @@ static void redial_later(void)
 }
 
 /* Break the connection and free what hangs on it; the gate is untouched */
-static void disconnect(void)
+void ft_primary_disconnect(void)
 {
     FtPrimary *p = &ft_primary;
 
@@ -96,13 +98,14 @@ static void fence(const char *why)
     FtPrimary *p = &ft_primary;
 
     p->mode->quiesce();
+    ft_switchover_failed(why);
     ft_gate_close();
     p->wanted = false;
     vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
             RUN_STATE_INTERNAL_ERROR);
     /* Now that the last request has ended in what is held */
     ft_mirror_drop();
-    disconnect();
+    ft_primary_disconnect();
     error_report("fault tolerance: %s; this copy of the guest is stopped",
                  why);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, why);
@@ -115,6 +118,10 @@ static void take_back(void)
 
     p->handed_over = false;
     ft_failout_over();
+    if (ft_switchover_active()) {
+        ft_switchover_undo("the peer could not go on");
+        return;
+    }
     if (p->was_running) {
         vm_start();
     }
@@ -126,6 +133,9 @@ void ft_primary_lost(const char *why)
     bool had_copy = p->welcomed;
     Error *err = NULL;
 
+    if (ft_switchover_leave()) {
+        return;
+    }
     if (p->handed_over) {
         g_autofree char *text = g_strdup_printf(
             "the guest was handed over to the peer, which has not answered "
@@ -134,6 +144,7 @@ void ft_primary_lost(const char *why)
         fence(text);
         return;
     }
+    ft_switchover_undo(why);
     if (had_copy) {
         g_autoptr(GByteArray) bye = g_byte_array_new();
 
@@ -153,7 +164,7 @@ void ft_primary_lost(const char *why)
     if (p->ch && !had_copy) {
         ft_peers_next();
     }
-    disconnect();
+    ft_primary_disconnect();
     /* A reply must not leave before what it vouches for is on the disk */
     if (!ft_mirror_stuck()) {
         ft_gate_open();
@@ -184,6 +195,7 @@ static void fenced(uint64_t generation)
         "the peer has taken over as generation %" PRIu64, generation);
 
     fence(why);
+    ft_role_to_secondary();
 }
 
 bool ft_primary_hand_over(const char *why)
@@ -191,7 +203,7 @@ bool ft_primary_hand_over(const char *why)
     FtPrimary *p = &ft_primary;
     g_autoptr(GByteArray) rec = NULL;
 
-    if (!p->welcomed || p->handed_over ||
+    if (!p->welcomed || p->handed_over || ft_switchover_active() ||
         ft_status.state != FT_STATE_PROTECTED) {
         return false;
     }
@@ -288,7 +300,9 @@ static bool take_record(const FtRecord *rec)
         break;
     case FT_REC_TAKEOVER:
         if (p->welcomed) {
-            fenced(ft_wire_get_u64(rec));
+            if (!ft_switchover_done(ft_wire_get_u64(rec))) {
+                fenced(ft_wire_get_u64(rec));
+            }
             break;
         }
         /* fall through */
@@ -470,6 +484,10 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
 {
     FtPrimary *p = &ft_primary;
 
+    if (ft_switchover_leave()) {
+        return;
+    }
+    ft_switchover_failed(text);
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);
@@ -485,7 +503,7 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
             return;
         }
     }
-    disconnect();
+    ft_primary_disconnect();
     ft_gate_open();
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, text);
     if (again) {

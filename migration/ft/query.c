@@ -20,6 +20,7 @@
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
+#include "version.h"
 
 static FtDistribution *distribution(const FtWindow *w)
 {
@@ -100,6 +101,7 @@ FtInfo *qmp_query_ft(Error **errp)
     FtInfo *info = g_new0(FtInfo, 1);
     FtGateCounts gate = ft_gate_counts();
 
+    info->ft_version = g_strdup(ft_version);
     info->role = ft_status.role;
     info->state = ft_status.state;
     info->reason = g_strdup(ft_status.reason);

@@ -10,7 +10,8 @@
  * intake.
  *
  * The thread writes guest RAM without the BQL: this process has never run
- * the guest, so no vCPU, no device and no translated code looks at it.
+ * the guest, or has laid it down for good (role.c), so no vCPU, no device
+ * and no translated code looks at it.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -31,10 +32,12 @@
 #include "disk-intake.h"
 #include "door.h"
 #include "fault.h"
+#include "inbound.h"
 #include "intake.h"
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
+#include "peers.h"
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
@@ -55,6 +58,7 @@ typedef struct FtSession {
     FtDiskIntake disks;
     FtChannel *ch;
     uint64_t generation;        /* the primary's */
+    char *listens_at;           /* where it would wait; NULL: nowhere */
     QemuThread thread;
     int64_t timeout_ns;
 
@@ -267,8 +271,13 @@ static void take_handover(FtSession *s, const FtRecord *rec)
 {
     g_autofree char *text = ft_wire_get_text(rec);
 
+    if (rec->type == FT_REC_SWITCHOVER) {
+        ft_fault(FT_FAULT_SWITCH_HEARD);
+    }
     if (s->intake.committed) {
-        dead(s, FT_TAKEOVER_CAUSE_HANDED_OVER, text);
+        dead(s, rec->type == FT_REC_SWITCHOVER ?
+             FT_TAKEOVER_CAUSE_SWITCHOVER : FT_TAKEOVER_CAUSE_HANDED_OVER,
+             text);
     } else {
         say_failed(s, "the secondary holds no complete copy of the guest");
     }
@@ -297,7 +306,14 @@ static void take_record(FtSession *s, const FtRecord *rec)
         take_disk(s, rec);
         return;
     case FT_REC_HANDOVER:
+    case FT_REC_SWITCHOVER:
         take_handover(s, rec);
+        return;
+    case FT_REC_PACKET:
+        if (!ft_inbound_keep(rec, &err)) {
+            dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+            error_free(err);
+        }
         return;
     case FT_REC_BEGIN:
         ft_disk_intake_begin(&s->disks);
@@ -400,6 +416,7 @@ static void free_session(FtSession *s)
     ft_disk_intake_destroy(&s->disks);
     g_free(s->message);
     g_free(s->changed);
+    g_free(s->listens_at);
     g_free(s);
 }
 
@@ -446,6 +463,12 @@ static void cannot_take_over(FtSession *s, const char *why)
     wait_for_primary(why);
 }
 
+static bool renounced(FtSession *s)
+{
+    return s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER;
+}
+
 /*
  * A dead process's locks go a moment before or after its connection.  Whoever
  * else keeps them is alive, and may go on alone and die later: its image is
@@ -453,7 +476,61 @@ static void cannot_take_over(FtSession *s, const char *why)
  */
 static uint32_t patience(FtSession *s)
 {
-    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ? LOCK_WAIT_MS : 0;
+    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER ? LOCK_WAIT_MS : 0;
+}
+
+/* What comes for the guest on the old side */
+static void old_primary_readable(void *opaque)
+{
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(old_primary, &rec, NULL)) > 0) {
+        if (rec.type == FT_REC_PACKET && !ft_inbound_keep(&rec, NULL)) {
+            break;
+        }
+    }
+    ft_inbound_deliver();
+    if (ret) {
+        ft_channel_set_handler(old_primary, NULL, NULL);
+    }
+}
+
+/*
+ * The old primary can still go on, and has nothing to do meanwhile: it is
+ * told only now, or that it has to
+ */
+static void state_loaded(void *opaque, const char *error)
+{
+    FtSession *s = opaque;
+    g_autoptr(GByteArray) rec = NULL;
+    FtRecord unread;
+
+    ft_fault(FT_FAULT_SWITCH_LOADED);
+    if (!error) {
+        say_taken_over(s);
+        return;
+    }
+    if (ft_opts.shared) {
+        bdrv_inactivate_all();
+    }
+    rec = g_byte_array_new();
+    ft_wire_put_text(rec, FT_REC_FAILED, error);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    /* This process ends, and what is unread would take that along */
+    while (ft_channel_read(s->ch, &unread, NULL) > 0) {
+        ;
+    }
+}
+
+/* Where it will wait, it or another one in its place */
+static void know_old_primary(FtSession *s)
+{
+    if (s->listens_at && ft_peers_add(s->listens_at, NULL) &&
+        s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_peers_prefer(s->listens_at, NULL);
+    }
 }
 
 static void primary_is_dead(FtSession *s)
@@ -477,7 +554,7 @@ static void primary_is_dead(FtSession *s)
         return;
     }
     ft_status.generation = s->generation;
-    if (s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER &&
+    if (!renounced(s) &&
         !ft_may_act(FT_CLAIM_TAKE_OVER, s->generation + 1, &err)) {
         warn_report_err(err);
         wait_for_primary("the arbiter did not allow a takeover");
@@ -490,12 +567,20 @@ static void primary_is_dead(FtSession *s)
     }
     /* The guest's own back ends have the images to themselves from now on */
     ft_disk_intake_destroy(&s->disks);
-    say_taken_over(s);
+    if (s->cause != FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        say_taken_over(s);
+    }
     ft_door_close();
-    warn_report("fault tolerance: the primary %s: %s",
-                s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
+    warn_report("fault tolerance: the primary %s: %s", renounced(s) ?
                 "hands the guest over" : "is dead", s->message);
-    ft_takeover(&s->intake, s->cause, s->detect_ns);
+    know_old_primary(s);
+    if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
+        ft_inbound_deliver();
+        ft_channel_set_handler(old_primary, old_primary_readable, NULL);
+    } else {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
+    }
 }
 
 static void primary_ended(FtSession *s)
@@ -552,6 +637,7 @@ static void session_event(EventNotifier *e)
     case FT_VERDICT_NONE:
         break;
     }
+    ft_inbound_forget();
     /* It may still wake the channel */
     ft_disk_intake_destroy(&s->disks);
     if (s->ch) {
@@ -582,6 +668,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
 {
     g_autoptr(GByteArray) welcome = g_byte_array_new();
     uint64_t used[FT_WIRE_MAX_BLOCKS];
+    g_autofree char *listen = NULL;
     FtSession *s;
 
     if (session) {
@@ -592,7 +679,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
         !ft_machine_matches(json, &s->ram, &s->disks.disks, used,
-                            &s->generation, errp) ||
+                            &s->generation, &listen, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
         !ft_disk_intake_open(&s->disks, ch, errp)) {
@@ -600,6 +687,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
         return false;
     }
     s->ch = ch;
+    s->listens_at = ft_peers_reach(listen, ch);
     s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
@@ -612,10 +700,13 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
 
 bool ft_secondary_start(Error **errp)
 {
-    if (event_notifier_init(&event, false) < 0) {
+    static bool ready;
+
+    if (!ready && event_notifier_init(&event, false) < 0) {
         error_setg(errp, "cannot create an event notifier");
         return false;
     }
+    ready = true;
     if (!ft_door_open(admit, errp)) {
         return false;
     }

@@ -12,7 +12,7 @@
 #define MIGRATION_FT_WIRE_H
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
-#define FT_WIRE_MAJOR 3
+#define FT_WIRE_MAJOR 4
 #define FT_WIRE_MINOR 0
 
 /* Limits; a peer that exceeds one has broken the protocol */
@@ -23,6 +23,7 @@
 #define FT_WIRE_MAX_DISKS 64
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
+#define FT_WIRE_MAX_PACKET (128 * KiB)
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
@@ -58,6 +59,8 @@ typedef enum FtRecType {
     FT_REC_HANDOVER,
     FT_REC_STABLE,
     FT_REC_APPLIED,
+    FT_REC_SWITCHOVER = 28,
+    FT_REC_PACKET,
     FT_REC__MAX,
 } FtRecType;
 
@@ -175,6 +178,13 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint32_t reserved;
 } FtDiskSameWire;
 
+typedef struct QEMU_PACKED FtPacketWire {
+    uint16_t queue;
+    uint16_t header_length;
+    uint16_t name_length;
+    uint16_t reserved;
+} FtPacketWire;
+
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
     FtRecType type;
@@ -207,6 +217,15 @@ typedef struct FtDiskSame {
     uint16_t disk;
     bool same;
 } FtDiskSame;
+
+/* A packet that came for the guest */
+typedef struct FtPacket {
+    char *nic;                  /* name of the NIC it was for */
+    uint16_t queue;
+    uint16_t header_length;     /* bytes of virtio header before it */
+    const uint8_t *data;
+    uint32_t length;
+} FtPacket;
 
 typedef struct FtPageEntry {
     uint8_t block;
@@ -262,6 +281,9 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
                       uint64_t page, const void *data, uint16_t length);
 
+/* @p->nic is at most FT_WIRE_MAX_TEXT bytes long */
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p);
+
 /* wire-disk.c */
 
 /** ft_wire_disk_head: the payload of a DISK record up to its data */
@@ -299,6 +321,8 @@ int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
 bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
 bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
+/** ft_wire_get_packet: @p->nic is to be freed; the data stay in @rec */
+bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
 void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
 void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);

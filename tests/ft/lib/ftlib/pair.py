@@ -88,13 +88,14 @@ class Pair:
         return role if not any(q.name == role for q in self.all) else \
             f"{role}{len(self.all)}"
 
-    def _start(self, role, ft, env, extra, machine_args=None):
+    def _start(self, role, ft, env, extra, machine_args=None, binary=None):
         name = self.next_name(role)
         backend, tap = self._backend(name)
         args = [*(machine_args or self.machine), *self.boot,
                 "-netdev", backend, *nic_device(self.nic),
                 *(a for d in self.disks for a in d.args(name)), *ft, *extra]
-        qemu = Qemu(name, args, self.folder, env, tap, self.ports)
+        qemu = Qemu(name, args, self.folder, env, tap, self.ports,
+                    binary)
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")
@@ -105,22 +106,23 @@ class Pair:
         return [option, address + ("," + keys if keys else "")]
 
     def start_secondary(self, fault=None, extra=(), keys=None, port=None,
-                        machine_args=None):
+                        machine_args=None, binary=None):
         self.port = port or self.port
         env = {"QEMU_FT_FAULT": fault} if fault else {}
         ft = self.ft_option("-ft-listen", f"127.0.0.1:{self.port}", keys)
         self.secondary = self._start("secondary", ft, env, extra,
-                                     machine_args)
+                                     machine_args, binary)
         wait.until(f"nobody listens on port {self.port}",
                    lambda: netns.listening(self.port))
         return self.secondary
 
     def start_primary(self, fault=None, extra=(), keys=None, port=None,
-                      machine_args=None):
+                      machine_args=None, binary=None):
         env = {"QEMU_FT_FAULT": fault} if fault else {}
         address = f"127.0.0.1:{port or self.port}"
         ft = self.ft_option("-ft-peer", address, keys)
-        self.primary = self._start("primary", ft, env, extra, machine_args)
+        self.primary = self._start("primary", ft, env, extra, machine_args,
+                                   binary)
         return self.primary
 
     def start_alone(self, name):
@@ -217,6 +219,18 @@ class Pair:
         """After a takeover: the old secondary is the primary from now on."""
         self.primary, self.secondary = self.secondary, None
         return self.primary
+
+    def switch_over(self):
+        """ft-switchover; when it was called, and how long it took (ms).  The
+        two swap their roles in this object."""
+        self.expect_takeover()
+        since = time.monotonic()
+        self.primary.command("ft-switchover")
+        took = 1000 * (time.monotonic() - since)
+        self.took_over = self.secondary.qmp.wait_event("FT_FAILOVER")
+        self.primary, self.secondary = self.secondary, self.primary
+        self.primary.qmp.forbid("FT_FAILOVER")
+        return since, took
 
     # checks
 

@@ -46,13 +46,15 @@ class Qemu:
     of the guest, ports[name] is what it writes.
     """
 
-    def __init__(self, name, args, folder, env=None, tap=None, ports=()):
+    def __init__(self, name, args, folder, env=None, tap=None, ports=(),
+                 binary=None):
         self.name = name
         self.tap = tap              # its end of the bridge, if any
         self.args = args
         self.folder = pathlib.Path(folder)
         self.env = env or {}
         self.ports = dict.fromkeys(ports)
+        self.binary = binary        # another emulator than the one built
         self.process = None
         self.killed = "QEMU_FT_FAULT" in self.env
 
@@ -62,7 +64,8 @@ class Qemu:
         ends = {port: socket.socketpair() for port in self.ports}
         theirs = [their_monitor, their_serial, *(b for _, b in ends.values())]
         fds = tuple(end.fileno() for end in theirs)
-        argv = [guest.qemu(), "-name", self.name, "-nodefaults",
+        argv = [str(self.binary or guest.qemu()), "-name", self.name,
+                "-nodefaults",
                 "-no-user-config", "-display", "none",
                 "-chardev", f"socket,id=monitor0,fd={fds[0]}",
                 "-mon", "chardev=monitor0,mode=control",
