@@ -38,6 +38,7 @@
 #include "role.h"
 #include "state.h"
 #include "switchover.h"
+#include "takeover.h"
 #include "trace.h"
 
 FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
@@ -68,7 +69,8 @@ static void redial_in(int64_t ms)
 
 static void redial_later(void)
 {
-    redial_in(FT_REDIAL_MS);
+    redial_in(ft_takeover_switched_lately() ? FT_REDIAL_SOON_MS :
+              FT_REDIAL_MS);
 }
 
 /* Break the connection and free what hangs on it; the gate is untouched */

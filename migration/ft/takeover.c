@@ -35,7 +35,16 @@
 /* About when the old primary waits for its guest */
 #define SWITCHED_REDIAL_MS 250
 
+/* For so long it may still be getting ready for that */
+#define SWITCHED_LATELY_NS 5000000000LL
+
 static AnnounceTimer announce;
+static int64_t switched_ns;     /* when; 0: there was no switchover */
+
+bool ft_takeover_switched_lately(void)
+{
+    return switched_ns && get_clock() - switched_ns < SWITCHED_LATELY_NS;
+}
 
 /*
  * The name of the run state stands in the section "globalstate"; it is in
@@ -142,5 +151,6 @@ void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
     info_report("fault tolerance: took over from epoch %" PRIu64 " as "
                 "generation %" PRIu64 " (%s)", t->epoch,
                 ft_status.generation, FtTakeoverCause_str(cause));
+    switched_ns = switched ? get_clock() : 0;
     ft_start_after_takeover(switched ? SWITCHED_REDIAL_MS : FT_REDIAL_MS);
 }

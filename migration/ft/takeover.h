@@ -28,6 +28,9 @@ typedef void FtTakeoverLoaded(void *opaque, const char *error);
 void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
                  FtTakeoverLoaded *state_loaded, void *opaque);
 
+/** ft_takeover_switched_lately: the old primary may get ready to be a peer */
+bool ft_takeover_switched_lately(void);
+
 /** ft_committed_guest_is_off: the committed state is a switched-off guest */
 bool ft_committed_guest_is_off(const FtIntake *in);
 

@@ -31,6 +31,7 @@
 /* Times, in milliseconds unless named otherwise */
 #define FT_HANDSHAKE_TIMEOUT_MS 5000
 #define FT_REDIAL_MS 1000
+#define FT_REDIAL_SOON_MS 100
 #define FT_REDIAL_REFUSED_MS 10000
 #define FT_BEATS_PER_TIMEOUT 5
 #define FT_HUNG_FACTOR 4

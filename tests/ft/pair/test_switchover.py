@@ -45,7 +45,7 @@ def start(t, keys=KEYS, listen=LISTEN, fault=(None, None), extra=(),
     return pair
 
 
-def switched(t, pair):
+def switched(t, pair, checked=True):
     """Switch over, and be protected again in the other direction."""
     counter = t.loads[0] if t.loads else None
     if counter:
@@ -57,7 +57,7 @@ def switched(t, pair):
     pair.wait_protected()
     assert_equal(pair.query(pair.secondary)["role"], "secondary", "role")
     pair.wait_epochs(3)
-    pair.check_self()
+    pair.check_self(some=checked)
     outage = counter.outage_at(moment) if counter else 0
     t.say(f"switched over in {took:.0f} ms, outage {outage:.0f} ms")
     return outage
@@ -119,10 +119,10 @@ def test_outage(t):
     """What a client sees of twenty switchovers."""
     pair = start(t, "timeout=2000,self-check=100")
     t.counter()
-    outages = [switched(t, pair) for _ in range(20)]
+    outages = [switched(t, pair, False) for _ in range(20)]
     p50, most = percentile(outages, 0.5), max(outages)
     t.say(f"20 switchovers: outage p50 {p50:.0f} ms, max {most:.0f} ms")
-    if p50 > 150:
+    if p50 > 100:
         raise AssertionError(f"half of the outages exceed {p50:.0f} ms")
 
 
@@ -291,7 +291,7 @@ def test_cannot_load(t, kind):
 
 def test_fenced_waits(t):
     """A primary that was taken for dead waits for its guest, with listen=."""
-    pair = start(t, "timeout=500" )
+    pair = start(t, "timeout=500")
     counter = t.counter()
     counter.wait_more(20)
     pair.expect_takeover()

@@ -69,6 +69,7 @@ class Pair:
         self.forwards = {}
         self.port = PORT
         self.took_over = None       # the FT_FAILOVER event
+        self.told = {}              # where to look for the next one
         netns.up()
         if not user_net:
             netns.bridge_up()
@@ -202,8 +203,11 @@ class Pair:
     def wait_takeover(self, timeout=30):
         """The secondary is the VM now; returns the FT_FAILOVER event."""
         self.expect_takeover()
-        self.took_over = self.secondary.qmp.wait_event(
-            "FT_FAILOVER", timeout=timeout)
+        qmp = self.secondary.qmp
+        # One that has taken over before has told of that before
+        self.took_over = qmp.wait_event("FT_FAILOVER", timeout=timeout,
+                                        since=self.told.get(qmp, 0))
+        self.told[qmp] = qmp.events.index(self.took_over) + 1
         return self.took_over
 
     def protect_again(self, secondary):
@@ -227,7 +231,7 @@ class Pair:
         since = time.monotonic()
         self.primary.command("ft-switchover")
         took = 1000 * (time.monotonic() - since)
-        self.took_over = self.secondary.qmp.wait_event("FT_FAILOVER")
+        self.wait_takeover()
         self.primary, self.secondary = self.secondary, self.primary
         self.primary.qmp.forbid("FT_FAILOVER")
         return since, took
