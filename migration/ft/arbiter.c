@@ -452,6 +452,11 @@ void ft_arbiter_claim(FtClaimDone *done)
     submit(job);
 }
 
+bool ft_arbiter_reachable(void)
+{
+    return !arb.store || !arb.have_thread || arb.reachable;
+}
+
 bool ft_arbiter_claiming(void)
 {
     return arb.done;

@@ -65,6 +65,9 @@ void ft_arbiter_look(void);
  */
 void ft_arbiter_claim(FtClaimDone *done);
 
+/** ft_arbiter_reachable: the last question was answered, or there is none */
+bool ft_arbiter_reachable(void);
+
 /** ft_arbiter_claiming: a claim has not been answered yet */
 bool ft_arbiter_claiming(void);
 

@@ -451,3 +451,14 @@ uint64_t ft_channel_bytes_received(FtChannel *ch)
 {
     return qatomic_read_u64(&ch->bytes_received);
 }
+
+char *ft_channel_remote_host(FtChannel *ch)
+{
+    SocketAddress *a = qio_channel_socket_get_remote_address(
+        QIO_CHANNEL_SOCKET(ch->ioc), NULL);
+    char *host = a && a->type == SOCKET_ADDRESS_TYPE_INET ?
+                 g_strdup(a->u.inet.host) : NULL;
+
+    qapi_free_SocketAddress(a);
+    return host;
+}

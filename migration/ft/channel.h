@@ -132,6 +132,9 @@ int64_t ft_channel_last_tx(FtChannel *ch);
 int64_t ft_channel_tx_gap(FtChannel *ch);
 void ft_channel_reset_tx_gap(FtChannel *ch);
 
+/** ft_channel_remote_host: numeric; to be freed; NULL: it has none */
+char *ft_channel_remote_host(FtChannel *ch);
+
 uint64_t ft_channel_bytes_sent(FtChannel *ch);
 uint64_t ft_channel_bytes_received(FtChannel *ch);
 

@@ -23,6 +23,7 @@
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
+#include "failout.h"
 #include "fault.h"
 #include "firstcopy.h"
 #include "gate.h"
@@ -48,7 +49,14 @@ static struct {
     bool acked;                 /* an epoch was committed */
     uint64_t released;          /* the output of epochs up to this one */
     int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
+
+    /* The last one of this connection; finish() */
+    QEMUTimer *last_timer;
+    bool (*stop)(void);         /* NULL: not asked for, or done */
+    void (*finished)(const char *error);
 } cp;
+
+#define LAST_RETRY_MS 1
 
 uint64_t ft_checkpoint_committed(void)
 {
@@ -125,6 +133,9 @@ static void take_cut(FtCutCause cause)
         break;
     }
     count_cut(cause);
+    if (cp.cut.last) {
+        ft_fault(FT_FAULT_SWITCH_CUT);
+    }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
     ft_pacer_cut_done(cp.cut.total - cp.cut.check);
     ft_epoch_sent(&cp.epoch);
@@ -154,9 +165,15 @@ static bool still_ours(void)
 static void release(void)
 {
     uint64_t stable = ft_mirror_stable(cp.epoch.stable);
+    void (*finished)(const char *error);
 
     if (stable > cp.released && ft_gate_release(stable, still_ours)) {
         cp.released = stable;
+    }
+    if (cp.cut.last && cp.finished && cp.released == cp.cut.epoch) {
+        finished = cp.finished;
+        cp.finished = NULL;
+        finished(NULL);
     }
 }
 
@@ -208,6 +225,40 @@ static FtDiskSync disk_sync_mode(void)
 static void populate(FtChannel *ch, void *opaque)
 {
     ft_cut_populate(opaque);
+}
+
+/* Top level: a timer */
+static void last_cut(void *opaque)
+{
+    void (*finished)(const char *error) = cp.finished;
+
+    if (!cp.stop || cp.epoch.phase != FT_EPOCH_IDLE) {
+        return;
+    }
+    if (ft_mirror_overloaded() || ft_failout_pending() || !cp.stop()) {
+        timer_mod(cp.last_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  LAST_RETRY_MS);
+        return;
+    }
+    cp.stop = NULL;
+    cp.cut.last = true;
+    take_cut(FT_CAUSE_INTERVAL);
+    if (cp.finished && cp.epoch.phase == FT_EPOCH_IDLE) {
+        cp.finished = NULL;
+        finished("a reset, a shutdown or a failing disk came in between");
+    }
+}
+
+static void checkpoint_finish(bool (*stop)(void),
+                              void (*done)(const char *error))
+{
+    ft_pacer_stop();
+    if (!cp.last_timer) {
+        cp.last_timer = timer_new_ms(QEMU_CLOCK_REALTIME, last_cut, NULL);
+    }
+    cp.stop = stop;
+    cp.finished = done;
+    timer_mod(cp.last_timer, 0);
 }
 
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
@@ -286,6 +337,9 @@ static void checkpoint_settled(bool ending)
     release();
     if (acked && !ending) {
         ft_pacer_committed();
+        if (cp.stop) {
+            timer_mod(cp.last_timer, 0);
+        }
     }
 }
 
@@ -317,6 +371,8 @@ static void checkpoint_quiesce(void)
 static void checkpoint_detach(void)
 {
     ft_pacer_stop();
+    cp.stop = NULL;
+    cp.finished = NULL;
     ft_disk_sync_stop();
     ft_mirror_stop();
     cp.ch = NULL;
@@ -338,6 +394,7 @@ const FtMode ft_checkpoint_mode = {
     .record = checkpoint_record,
     .settled = checkpoint_settled,
     .exposed = checkpoint_exposed,
+    .finish = checkpoint_finish,
     .quiesce = checkpoint_quiesce,
     .detach = checkpoint_detach,
     .stop = checkpoint_stop,

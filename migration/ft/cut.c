@@ -191,7 +191,9 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
     size_t len;
 
     qemu_flush_coalesced_mmio_buffer();
-    global_state_store();
+    if (!cut->last) {
+        global_state_store();
+    }
     state = ft_device_save(&len, errp);
     if (!state) {
         return false;

@@ -17,6 +17,7 @@ typedef struct FtCut {
     FtArena pages;              /* their content, in the same order */
     uint64_t npages;
     GByteArray *device;
+    bool last;                  /* of a guest that is stopped; see below */
     bool hashed;
     uint64_t ram_hash, device_hash;
 
@@ -47,6 +48,9 @@ void ft_cut_destroy(FtCut *cut);
  * ft_cut_take: stop the guest, collect everything, let it go on
  *
  * @hash: also hash all RAM and the device state (self-check)
+ *
+ * With @cut->last the guest goes on elsewhere: the caller has stored the run
+ * state it is to have there (global_state_store()) and stopped it.
  *
  * Top level of the main loop only: a timer, an fd handler or an event
  * notifier; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it

@@ -69,6 +69,7 @@ void ft_mirror_detach(void)
         }
     }
     ft_disks_free(&mirror.disks);
+    ft_hold_reset();
     mirror.attached = false;
 }
 

@@ -9,6 +9,8 @@
  *
  * Not a NetQueue: that drops silently beyond 10000 packets.
  *
+ * What comes the other way passes, except during a switchover (inbound.c).
+ *
  * Created directly, not through -object: the checks of a user's filter
  * (an id, one queue only) do not apply.
  *
@@ -23,6 +25,7 @@
 #include "net/net.h"
 #include "qom/object.h"
 #include "gate.h"
+#include "inbound.h"
 #include "options.h"
 #include "state.h"
 
@@ -88,6 +91,11 @@ static ssize_t filter_ft_receive(NetFilterState *nf, NetClientState *sender,
                                  unsigned flags, const struct iovec *iov,
                                  int iovcnt, NetPacketSent *sent_cb)
 {
+    if (sender == nf->netdev) {
+        /* On its way to the guest */
+        return ft_inbound_take(sender, iov, iovcnt) ?
+               iov_size(iov, iovcnt) : 0;
+    }
     switch (ft_gate_mode) {
     case FT_GATE_PASS:
         stamp_next(nf);
@@ -147,7 +155,7 @@ static void attach(NetClientState *nc)
     g_autofree char *name = g_strdup_printf("ft-gate%u", n++);
 
     nf->netdev = nc;
-    nf->direction = NET_FILTER_DIRECTION_RX;
+    nf->direction = NET_FILTER_DIRECTION_ALL;
     nf->on = true;
     object_property_add_child(object_get_objects_root(), name, OBJECT(nf));
     object_unref(OBJECT(nf));

@@ -14,6 +14,7 @@
 typedef struct FtTerms {
     uint64_t generation;
     uint32_t timeout_ms;        /* holds for both sides */
+    char *listen;               /* where it would wait; to be freed, or NULL */
 } FtTerms;
 
 /** ft_machine_describe: this machine as JSON for the HELLO; BQL held */

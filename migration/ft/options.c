@@ -69,6 +69,11 @@ static QemuOptsList ft_opts_list = {
             .type = QEMU_OPT_STRING,
             .help = "host:port of a further peer to dial; may be repeated",
         }, {
+            .name = "listen",
+            .type = QEMU_OPT_STRING,
+            .help = "[addr]:port on which a primary waits for its guest once "
+                    "the peer has it",
+        }, {
             .name = "interval",
             .type = QEMU_OPT_NUMBER,
             .help = "longest time between two checkpoints, ms",
@@ -183,7 +188,17 @@ static int add_peer(void *opaque, const char *name, const char *value,
 static bool apply_addresses(QemuOpts *opts, bool listen, Error **errp)
 {
     const char *address = qemu_opt_get(opts, "address");
+    const char *later = qemu_opt_get(opts, "listen");
 
+    if (listen && later) {
+        error_setg(errp, "listen= has no meaning here, where the address is "
+                   "the one to listen on; remove it");
+        return false;
+    }
+    if (later && !ft_address_parse(&ft_opts.listen_at, later, true, errp)) {
+        error_prepend(errp, "listen: ");
+        return false;
+    }
     if (!address) {
         error_setg(errp, "no address; give %s",
                    listen ? "[addr]:port" : "host:port");

@@ -13,7 +13,7 @@ typedef struct FtOptions {
     bool given;                 /* one of the two options was used */
     bool incoming_given;        /* so was -incoming */
     bool listen;
-    FtAddress listen_at;        /* only when @listen */
+    FtAddress listen_at;        /* of a secondary, or of a later one */
     uint32_t interval_ms;       /* longest time between two cuts */
     uint32_t output_delay_us;   /* longest wait of output for a cut */
     uint32_t quiet_us;          /* cut when no more output came for so long */

@@ -40,7 +40,10 @@
 #include "options.h"
 #include "peers.h"
 #include "primary.h"
+#include "role.h"
 #include "state.h"
+#include "switchover.h"
+#include "takeover.h"
 #include "trace.h"
 
 FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
@@ -73,11 +76,12 @@ static void redial_in(int64_t ms)
 
 static void redial_later(void)
 {
-    redial_in(FT_REDIAL_MS);
+    redial_in(ft_takeover_switched_lately() ? FT_REDIAL_SOON_MS :
+              FT_REDIAL_MS);
 }
 
 /* Break the connection and free what hangs on it; the gate is untouched */
-static void disconnect(void)
+void ft_primary_disconnect(void)
 {
     FtPrimary *p = &ft_primary;
 
@@ -103,13 +107,14 @@ static void fence(const char *why)
     FtPrimary *p = &ft_primary;
 
     p->mode->quiesce();
+    ft_switchover_failed(why);
     ft_gate_close();
     p->wanted = p->undecided = false;
     vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
             RUN_STATE_INTERNAL_ERROR);
     /* Now that the last request has ended in what is held */
     ft_mirror_drop();
-    disconnect();
+    ft_primary_disconnect();
     if (ft_opts.shared) {
         /* The other copy waits for the locks */
         bdrv_inactivate_all();
@@ -126,6 +131,10 @@ static void take_back(void)
 
     p->handed_over = false;
     ft_failout_over();
+    if (ft_switchover_active()) {
+        ft_switchover_undo("the peer could not go on");
+        return;
+    }
     if (p->was_running) {
         vm_start();
     }
@@ -172,6 +181,7 @@ static void decided(bool won, const char *why, bool ended)
         go_on_alone(lost);
     } else {
         fence(why);
+        ft_role_to_secondary();
     }
 }
 
@@ -225,6 +235,7 @@ void ft_primary_seen(const FtSeat *seat)
     why = g_strdup_printf("the arbiter says that %s acts, as generation %"
                           PRIu64, seat->holder, seat->generation);
     fence(why);
+    ft_role_to_secondary();
 }
 
 /* @renounced: the peer itself has said that it has no copy any more */
@@ -234,6 +245,9 @@ static void lost(const char *why, bool renounced)
     bool had_copy = p->welcomed;
     bool exposed = had_copy && p->mode->exposed();
 
+    if (ft_switchover_leave()) {
+        return;
+    }
     if (p->handed_over) {
         g_autofree char *text = g_strdup_printf(
             "the guest was handed over to the peer, which has not answered "
@@ -242,6 +256,7 @@ static void lost(const char *why, bool renounced)
         fence(text);
         return;
     }
+    ft_switchover_undo(why);
     if (had_copy) {
         g_autoptr(GByteArray) bye = g_byte_array_new();
 
@@ -255,7 +270,7 @@ static void lost(const char *why, bool renounced)
     if (p->ch && !had_copy) {
         ft_peers_next();
     }
-    disconnect();
+    ft_primary_disconnect();
     if (exposed && !renounced && ft_arbiter_on()) {
         ask_arbiter(why);
     } else {
@@ -291,6 +306,7 @@ static void fenced(uint64_t generation)
         "the peer has taken over as generation %" PRIu64, generation);
 
     fence(why);
+    ft_role_to_secondary();
 }
 
 bool ft_primary_hand_over(const char *why)
@@ -298,7 +314,7 @@ bool ft_primary_hand_over(const char *why)
     FtPrimary *p = &ft_primary;
     g_autoptr(GByteArray) rec = NULL;
 
-    if (!p->welcomed || p->handed_over ||
+    if (!p->welcomed || p->handed_over || ft_switchover_active() ||
         ft_status.state != FT_STATE_PROTECTED) {
         return false;
     }
@@ -396,7 +412,9 @@ static bool take_record(const FtRecord *rec)
         break;
     case FT_REC_TAKEOVER:
         if (p->welcomed) {
-            fenced(ft_wire_get_u64(rec));
+            if (!ft_switchover_done(ft_wire_get_u64(rec))) {
+                fenced(ft_wire_get_u64(rec));
+            }
             break;
         }
         /* fall through */
@@ -613,6 +631,10 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
     bool exposed = p->ch && p->welcomed && p->mode->exposed();
     bool confirmed = true;
 
+    if (ft_switchover_leave()) {
+        return;
+    }
+    ft_switchover_failed(text);
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);
@@ -625,7 +647,7 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
             return;
         }
     }
-    disconnect();
+    ft_primary_disconnect();
     if (reason == FT_END_GUEST_OFF) {
         leave(exposed, confirmed);
     } else if (!confirmed && ft_arbiter_on()) {

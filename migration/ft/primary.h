@@ -35,6 +35,14 @@ typedef struct FtMode {
     void (*settled)(bool ending);
     /* The peer may hold a committed state */
     bool (*exposed)(void);
+    /*
+     * Once more, and then never again: at a moment when that is possible
+     * @stop is called (false: not now, try again), then all is cut and
+     * sent, and once that is committed and its output has been let go
+     * @done is called.  Both at top level.  @done with an error: there was
+     * no such cut.  Nothing is called once detach() was.
+     */
+    void (*finish)(bool (*stop)(void), void (*done)(const char *error));
     /* No more cuts from now on; the connection is still there */
     void (*quiesce)(void);
     /* The connection is about to go: leave it alone from now on */
@@ -89,6 +97,20 @@ bool ft_primary_hand_over(const char *why);
  * The connection ends with the process.
  */
 void ft_primary_abandon(void);
+
+/**
+ * ft_primary_switch_over: stop here, let the peer go on, losing nothing
+ *
+ * @why: one sentence: what for
+ *
+ * False with @errp set to one sentence when that cannot be; then nothing has
+ * happened.  Else it is under way: the state tells how it ends (switchover.h
+ * for those who wait for it).  Main loop, BQL held.
+ */
+bool ft_primary_switch_over(const char *why, Error **errp);
+
+/** ft_primary_disconnect: the connection goes, without a word to the peer */
+void ft_primary_disconnect(void);
 
 /** ft_primary_mended: a shared disk that had failed is well again */
 void ft_primary_mended(void);

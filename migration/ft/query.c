@@ -23,6 +23,7 @@
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
+#include "version.h"
 
 static FtDistribution *distribution(const FtWindow *w)
 {
@@ -113,6 +114,7 @@ FtInfo *qmp_query_ft(Error **errp)
     FtGateCounts gate = ft_gate_counts();
     const char *reason;
 
+    info->ft_version = g_strdup(ft_version);
     info->role = ft_status.role;
     info->state = ft_state_shown(&reason);
     info->reason = g_strdup(reason);

@@ -16,7 +16,8 @@
  * that it never went on alone.
  *
  * The thread writes guest RAM without the BQL: this process has never run
- * the guest, so no vCPU, no device and no translated code looks at it.
+ * the guest, or has laid it down for good (role.c), so no vCPU, no device
+ * and no translated code looks at it.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -37,11 +38,13 @@
 #include "disk-intake.h"
 #include "door.h"
 #include "fault.h"
+#include "inbound.h"
 #include "intake.h"
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
 #include "primary.h"
+#include "peers.h"
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
@@ -63,6 +66,7 @@ typedef struct FtSession {
     FtDiskIntake disks;
     FtChannel *ch;
     FtTerms terms;              /* the primary's */
+    char *listens_at;           /* where it would wait; NULL: nowhere */
     QemuThread thread;
     int64_t timeout_ns;
 
@@ -283,8 +287,13 @@ static void take_handover(FtSession *s, const FtRecord *rec)
 {
     g_autofree char *text = ft_wire_get_text(rec);
 
+    if (rec->type == FT_REC_SWITCHOVER) {
+        ft_fault(FT_FAULT_SWITCH_HEARD);
+    }
     if (s->intake.committed) {
-        dead(s, FT_TAKEOVER_CAUSE_HANDED_OVER, text);
+        dead(s, rec->type == FT_REC_SWITCHOVER ?
+             FT_TAKEOVER_CAUSE_SWITCHOVER : FT_TAKEOVER_CAUSE_HANDED_OVER,
+             text);
     } else {
         say_failed(s, "the secondary holds no complete copy of the guest");
     }
@@ -322,7 +331,14 @@ static void take_record(FtSession *s, const FtRecord *rec)
         take_disk(s, rec);
         return;
     case FT_REC_HANDOVER:
+    case FT_REC_SWITCHOVER:
         take_handover(s, rec);
+        return;
+    case FT_REC_PACKET:
+        if (!ft_inbound_keep(rec, &err)) {
+            dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+            error_free(err);
+        }
         return;
     case FT_REC_BEGIN:
         ft_disk_intake_begin(&s->disks);
@@ -426,6 +442,8 @@ static void free_session(FtSession *s)
     ft_disk_intake_destroy(&s->disks);
     g_free(s->message);
     g_free(s->changed);
+    g_free(s->terms.listen);
+    g_free(s->listens_at);
     g_free(s);
 }
 
@@ -471,6 +489,7 @@ static void conclude(FtSession *s)
         timer_free(heir_timer);
         heir_timer = NULL;
     }
+    ft_inbound_forget();
     /* It may still wake the channel */
     ft_disk_intake_destroy(&s->disks);
     if (s->ch) {
@@ -506,6 +525,12 @@ static void cannot_take_over(FtSession *s, const char *why)
     drop_copy(s, why);
 }
 
+static bool renounced(FtSession *s)
+{
+    return s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER;
+}
+
 /*
  * A dead process's locks go a moment before or after its connection.  Whoever
  * else keeps them is alive, and may go on alone and die later: its image is
@@ -513,22 +538,81 @@ static void cannot_take_over(FtSession *s, const char *why)
  */
 static uint32_t patience(FtSession *s)
 {
-    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ? LOCK_WAIT_MS : 0;
+    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER ? LOCK_WAIT_MS : 0;
+}
+
+/* What comes for the guest on the old side */
+static void old_primary_readable(void *opaque)
+{
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(old_primary, &rec, NULL)) > 0) {
+        if (rec.type == FT_REC_PACKET && !ft_inbound_keep(&rec, NULL)) {
+            break;
+        }
+    }
+    ft_inbound_deliver();
+    if (ret) {
+        ft_channel_set_handler(old_primary, NULL, NULL);
+    }
+}
+
+/*
+ * The old primary can still go on, and has nothing to do meanwhile: it is
+ * told only now, or that it has to
+ */
+static void state_loaded(void *opaque, const char *error)
+{
+    FtSession *s = opaque;
+    g_autoptr(GByteArray) rec = NULL;
+    FtRecord unread;
+
+    ft_fault(FT_FAULT_SWITCH_LOADED);
+    if (!error) {
+        say_taken_over(s);
+        return;
+    }
+    if (ft_opts.shared) {
+        bdrv_inactivate_all();
+    }
+    rec = g_byte_array_new();
+    ft_wire_put_text(rec, FT_REC_FAILED, error);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    /* This process ends, and what is unread would take that along */
+    while (ft_channel_read(s->ch, &unread, NULL) > 0) {
+        ;
+    }
+}
+
+/* Where it will wait, it or another one in its place */
+static void know_old_primary(FtSession *s)
+{
+    if (s->listens_at && ft_peers_add(s->listens_at, NULL) &&
+        s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_peers_prefer(s->listens_at, NULL);
+    }
 }
 
 static void act(FtSession *s)
 {
-    FtTakeoverCause cause = s->cause;
-    int64_t detect_ns = s->detect_ns;
-
     /* The guest's own back ends have the images to themselves from now on */
     ft_disk_intake_destroy(&s->disks);
-    say_taken_over(s);
+    if (s->cause != FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        say_taken_over(s);
+    }
     ft_door_close();
-    warn_report("fault tolerance: the primary %s: %s",
-                cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
+    warn_report("fault tolerance: the primary %s: %s", renounced(s) ?
                 "hands the guest over" : "is dead", s->message);
-    ft_takeover(&s->intake, cause, detect_ns);
+    know_old_primary(s);
+    if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
+        ft_inbound_deliver();
+        ft_channel_set_handler(old_primary, old_primary_readable, NULL);
+    } else {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
+    }
     conclude(s);
 }
 
@@ -591,7 +675,7 @@ static void claim(FtSession *s)
     heir = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER,
                  "asking the arbiter");
-    if (s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER) {
+    if (renounced(s)) {
         heir_later(s, handed_over, s->terms.timeout_ms / 2);
     }
     ft_arbiter_claim(decided);
@@ -600,8 +684,7 @@ static void claim(FtSession *s)
 static void primary_is_dead(void *opaque)
 {
     FtSession *s = opaque;
-    bool locks_later = ft_opts.shared && ft_arbiter_on() &&
-                       s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER;
+    bool locks_later = ft_opts.shared && ft_arbiter_on() && !renounced(s);
     Error *err = NULL;
 
     if (!s->intake.committed) {
@@ -744,6 +827,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
         return false;
     }
     s->ch = ch;
+    s->listens_at = ft_peers_reach(s->terms.listen, ch);
     s->timeout_ns = s->terms.timeout_ms * 1000000LL;
     ft_channel_set_timeout(ch, s->terms.timeout_ms);
     session = s;
@@ -774,10 +858,13 @@ static void record_seen(const FtSeat *seat)
 
 bool ft_secondary_start(Error **errp)
 {
-    if (event_notifier_init(&event, false) < 0) {
+    static bool ready;
+
+    if (!ready && event_notifier_init(&event, false) < 0) {
         error_setg(errp, "cannot create an event notifier");
         return false;
     }
+    ready = true;
     if (!ft_door_open(admit, errp)) {
         return false;
     }

@@ -41,6 +41,7 @@
 #include "secondary.h"
 #include "start.h"
 #include "state.h"
+#include "switchover.h"
 
 static Error *blocker;
 static bool discard_disabled;
@@ -135,6 +136,22 @@ static void watch_shutdown(void)
     }
 }
 
+void ft_start_undo(void)
+{
+    if (blocker) {
+        migrate_del_blocker(&blocker);
+    }
+}
+
+bool ft_start_listening(Error **errp)
+{
+    qmp_disable_command(&qmp_commands, "migrate-incoming",
+                        "this QEMU waits for a fault tolerant guest "
+                        "(-ft-listen)");
+    ft_opts.listen = true;
+    return ft_secondary_start(errp);
+}
+
 static void begin(void *opaque)
 {
     QEMUTimer **timer = opaque;
@@ -146,10 +163,7 @@ static void begin(void *opaque)
         ft_primary_start();
         return;
     }
-    qmp_disable_command(&qmp_commands, "migrate-incoming",
-                        "this QEMU waits for a fault tolerant guest "
-                        "(-ft-listen)");
-    if (!ft_secondary_start(&err)) {
+    if (!ft_start_listening(&err)) {
         error_report_err(err);
         exit(EXIT_FAILURE);
     }
@@ -215,15 +229,14 @@ static void protect_again(void *opaque)
     }
 }
 
-void ft_start_after_takeover(void)
+void ft_start_after_takeover(uint32_t ms)
 {
     static QEMUTimer *timer;
 
     if (ft_peers_current()) {
         /* The clients come first, who have waited long enough */
         timer = timer_new_ms(QEMU_CLOCK_REALTIME, protect_again, &timer);
-        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  FT_REDIAL_MS);
+        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
     }
 }
 
@@ -273,6 +286,10 @@ void qmp_ft_stop(bool has_force, bool force, Error **errp)
         error_setg(errp, "protection is not on");
         return;
     }
+    if (ft_switchover_active()) {
+        error_setg(errp, "a switchover is under way; wait for its end");
+        return;
+    }
     if (!ft_mirror_settle(errp)) {
         error_append_hint(errp, "Mend it and use cont, or quit: then the peer "
                           "goes on.\n");
@@ -280,7 +297,5 @@ void qmp_ft_stop(bool has_force, bool force, Error **errp)
     }
     ft_primary_end(FT_END_STOPPED, "stopped by ft-stop", false);
     ft_mirror_detach();
-    if (blocker) {
-        migrate_del_blocker(&blocker);
-    }
+    ft_start_undo();
 }

@@ -52,6 +52,10 @@ static const struct {
     [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_STABLE] = { "STABLE", 8, 8 },
     [FT_REC_APPLIED] = { "APPLIED", 8, 8 },
+    [FT_REC_SWITCHOVER] = { "SWITCHOVER", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_PACKET] = { "PACKET", sizeof(FtPacketWire),
+                        FT_WIRE_MAX_PACKET + FT_WIRE_MAX_TEXT +
+                        sizeof(FtPacketWire) },
 };
 
 const char *ft_rec_name(uint32_t type)
@@ -112,6 +116,21 @@ void ft_wire_put(GByteArray *out, FtRecType type,
 void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text)
 {
     ft_wire_put(out, type, text, MIN(strlen(text), FT_WIRE_MAX_TEXT));
+}
+
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p)
+{
+    FtPacketWire w = {
+        .queue = cpu_to_be16(p->queue),
+        .header_length = cpu_to_be16(p->header_length),
+        .name_length = cpu_to_be16(strlen(p->nic)),
+    };
+    size_t start = ft_wire_begin(out, FT_REC_PACKET);
+
+    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    g_byte_array_append(out, (const guint8 *)p->nic, strlen(p->nic));
+    g_byte_array_append(out, p->data, p->length);
+    ft_wire_end(out, start);
 }
 
 void ft_wire_put_hello(GByteArray *out, const char *json)
@@ -305,6 +324,28 @@ static char *payload_text(const uint8_t *text, size_t len)
         }
     }
     return utf8;
+}
+
+bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp)
+{
+    const FtPacketWire *w = (const void *)rec->payload;
+    uint32_t name = be16_to_cpu(w->name_length);
+    uint32_t left = rec->length - sizeof(*w);
+
+    if (name > FT_WIRE_MAX_TEXT || name >= left ||
+        left - name > FT_WIRE_MAX_PACKET) {
+        error_setg(errp, "a PACKET of %" PRIu32 " bytes with a name of %"
+                   PRIu32, left, name);
+        return false;
+    }
+    *p = (FtPacket) {
+        .nic = payload_text(rec->payload + sizeof(*w), name),
+        .queue = be16_to_cpu(w->queue),
+        .header_length = be16_to_cpu(w->header_length),
+        .data = rec->payload + sizeof(*w) + name,
+        .length = left - name,
+    };
+    return true;
 }
 
 char *ft_wire_get_text(const FtRecord *rec)

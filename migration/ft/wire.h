@@ -23,6 +23,7 @@
 #define FT_WIRE_MAX_DISKS 64
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
+#define FT_WIRE_MAX_PACKET (128 * KiB)
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
@@ -30,6 +31,7 @@
 /* Times, in milliseconds unless named otherwise */
 #define FT_HANDSHAKE_TIMEOUT_MS 5000
 #define FT_REDIAL_MS 1000
+#define FT_REDIAL_SOON_MS 100
 #define FT_REDIAL_REFUSED_MS 10000
 #define FT_BEATS_PER_TIMEOUT 5
 #define FT_HUNG_FACTOR 4
@@ -58,6 +60,8 @@ typedef enum FtRecType {
     FT_REC_HANDOVER,
     FT_REC_STABLE,
     FT_REC_APPLIED,
+    FT_REC_SWITCHOVER = 28,
+    FT_REC_PACKET,
     FT_REC__MAX,
 } FtRecType;
 
@@ -176,6 +180,13 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint32_t reserved;
 } FtDiskSameWire;
 
+typedef struct QEMU_PACKED FtPacketWire {
+    uint16_t queue;
+    uint16_t header_length;
+    uint16_t name_length;
+    uint16_t reserved;
+} FtPacketWire;
+
 typedef struct FtBeat {
     uint64_t counter;           /* from 1 */
     uint64_t echo;              /* of the last beat read, 0: none yet */
@@ -214,6 +225,15 @@ typedef struct FtDiskSame {
     uint16_t disk;
     bool same;
 } FtDiskSame;
+
+/* A packet that came for the guest */
+typedef struct FtPacket {
+    char *nic;                  /* name of the NIC it was for */
+    uint16_t queue;
+    uint16_t header_length;     /* bytes of virtio header before it */
+    const uint8_t *data;
+    uint32_t length;
+} FtPacket;
 
 typedef struct FtPageEntry {
     uint8_t block;
@@ -269,6 +289,9 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
                       uint64_t page, const void *data, uint16_t length);
 
+/* @p->nic is at most FT_WIRE_MAX_TEXT bytes long */
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p);
+
 /* wire-disk.c */
 
 /** ft_wire_disk_head: the payload of a DISK record up to its data */
@@ -306,6 +329,8 @@ int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
 bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
 bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
+/** ft_wire_get_packet: @p->nic is to be freed; the data stay in @rec */
+bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
 void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
 void ft_wire_get_beat(const FtRecord *rec, FtBeat *beat);

@@ -48,7 +48,7 @@ class Qemu:
     """
 
     def __init__(self, name, args, folder, env=None, tap=None, ports=(),
-                 enter=(), fds=()):
+                 enter=(), fds=(), binary=None):
         self.name = name
         self.enter, self.fds = list(enter), tuple(fds)
         self.tap = tap              # its end of the bridge, if any
@@ -56,6 +56,7 @@ class Qemu:
         self.folder = pathlib.Path(folder)
         self.env = env or {}
         self.ports = dict.fromkeys(ports)
+        self.binary = binary        # another emulator than the one built
         self.process = None
         self.killed = "QEMU_FT_FAULT" in self.env
 
@@ -65,7 +66,8 @@ class Qemu:
         ends = {port: socket.socketpair() for port in self.ports}
         theirs = [their_monitor, their_serial, *(b for _, b in ends.values())]
         fds = tuple(end.fileno() for end in theirs)
-        argv = [guest.qemu(), "-name", self.name, "-nodefaults",
+        argv = [str(self.binary or guest.qemu()), "-name", self.name,
+                "-nodefaults",
                 "-no-user-config", "-display", "none",
                 "-chardev", f"socket,id=monitor0,fd={fds[0]}",
                 "-mon", "chardev=monitor0,mode=control",
