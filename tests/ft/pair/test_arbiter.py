@@ -93,11 +93,10 @@ def test_decisions_are_counted(t):
     assert_equal(record.read()["holder"], "a", "holder")
     protect_again(pair, record, "b")
     moment = pair.kill_primary()
-    event = pair.wait_takeover()
+    event = t.survive(pair, moment)
     assert_equal(event.data["generation"], 3, "generation")
     assert_equal(record.read()["generation"], 3, "after the takeover")
     assert_equal(record.read()["holder"], "b", "holder")
-    t.survive(pair, moment)
 
 
 def test_away_while_protected(t):
@@ -177,8 +176,9 @@ def test_renounced(t):
 def test_stale_host_does_not_start(t):
     """After a takeover the old host is refused, unless it is forced to."""
     pair, record = started(t)
-    t.counter().wait_more(20)
-    moment = pair.kill_primary()
+    counter = t.counter()
+    counter.wait_more(20)
+    pair.kill_primary()
     pair.wait_takeover()
     with refusal(t, "host b has this guest"):
         pair.start_primary(keys=record.keys("a"))
@@ -186,7 +186,8 @@ def test_stale_host_does_not_start(t):
                    lambda: not pair.primary.alive())
         raise Refused(pair.primary.said())
     assert_equal(record.read()["holder"], "b", "holder")
-    t.survive(pair, moment)
+    counter.wait_more(50)
+    t.finish_loads()
     survivor = pair.secondary
     pair.start_primary(keys=record.keys("a") + ",arbiter-force=on")
     # ... which the other one finds out

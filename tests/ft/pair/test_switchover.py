@@ -162,6 +162,7 @@ def test_refused(t):
     """Each case by name; nothing has happened."""
     pair = t.pair(extra=("-no-shutdown",))
     pair.start_primary()
+    pair.wait_reason("cannot reach")
     refused(pair.primary, "not protected but unprotected: cannot reach")
     pair.start_secondary()
     pair.wait_ready()

@@ -96,7 +96,7 @@ class Pair:
                 "-netdev", backend, *nic_device(self.nic),
                 *(a for d in self.disks for a in d.args(name)), *ft, *extra]
         qemu = Qemu(name, args, self.folder, env, tap, self.ports,
-                    binary)
+                    binary=binary)
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")
