@@ -4,7 +4,9 @@
 build/obj/tests/ft/tools/store-tool is that code with a command line.
 """
 
+import base64
 import json
+import socket
 import subprocess
 import threading
 
@@ -178,13 +180,26 @@ def test_restart(t, kind):
     tool.expect("read", "ok", f"2 hostA {A} 0")
 
 
-def test_auth_changed(t):
-    """A new user makes etcd refuse older tokens; nobody notices."""
-    place = Place(t, auth=True)
-    tool = place.tool()
+@cases("simple", "jwt")
+def test_old_token(t, kind):
+    """etcd refuses what it gave out before; nobody notices."""
+    place = Place(t, auth=True, jwt=kind == "jwt")
+    server, tool = place.etcd, place.tool()
     tool.expect(FIRST, "ok")
-    place.etcd.ctl("user", "add", "another:one")
+    token = server.new_token()
+    # Each kind of token has its own way of being too old
+    if kind == "jwt":
+        server.ctl("user", "add", "another:one")
+    else:
+        server.ctl("user", "passwd", etcd.USER, "--interactive=false",
+                   input=etcd.PASSWORD)
+    key = base64.b64encode(KEY.encode()).decode()
+    status, answer = server.post("/v3/kv/range", {"key": key}, token)
+    t.say(f"an old token: HTTP {status}, {answer.get('error')}")
+    if status == 200:
+        raise AssertionError("etcd still takes the old token")
     tool.expect(f"swap 1 hostA {A}", "ok")
+    tool.expect("read", "ok", f"2 hostA {A} 0")
 
 
 def test_doubt(t):
@@ -202,6 +217,22 @@ def test_doubt(t):
     wait.until("etcd answers", lambda: one.ask("read")[0] == "ok")
     one.expect(f"swap 1 hostA {A}", "ok")
     two.expect(f"swap 1 hostB {B}", "lost", f"2 hostA {A} 0")
+
+
+def test_silent_dns(t):
+    """A name server that says nothing does not hold up a call."""
+    settings = t.folder / "resolv.conf"
+    settings.write_text("nameserver 127.0.0.1\n")
+    done = subprocess.run(["mount", "--bind", str(settings),
+                           "/etc/resolv.conf"], capture_output=True)
+    t.skip_unless(done.returncode == 0, "/etc/resolv.conf cannot be replaced")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 53))
+        tool = Tool(t, "etcd://etcd.example.net:2379/ft", timeout=300)
+        ms = tool.expect("read", "unreachable", "etcd.example.net")
+        assert silent.recv(512, socket.MSG_DONTWAIT), "nobody asked it"
+    if ms > wait.scaled(1500):
+        raise AssertionError(f"a call of 300 ms took {ms:.0f} ms")
 
 
 def test_cluster(t):

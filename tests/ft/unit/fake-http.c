@@ -33,8 +33,8 @@ static bool complete(const GString *in)
     const char *length = strcasestr(in->str, "\r\nContent-Length:");
 
     return end && in->len >= (end - in->str) + 4 +
-           (length ? strtoul(length + strlen("\r\nContent-Length:"), NULL, 10)
-                   : 0);
+           (length ? g_ascii_strtoull(length + strlen("\r\nContent-Length:"),
+                                      NULL, 10) : 0);
 }
 
 static bool read_request(int fd, GString *in)
@@ -87,6 +87,7 @@ static void serve(FakeHttp *f, int fd)
 
     while (read_request(fd, request)) {
         FakeAnswer answer = note(f, request);
+        ssize_t got;
         char byte;
 
         if (answer.cut) {
@@ -94,8 +95,9 @@ static void serve(FakeHttp *f, int fd)
         }
         if (!answer.status) {
             /* Ends with the connection */
-            while (recv(fd, &byte, 1, 0) > 0) {
-            }
+            do {
+                got = recv(fd, &byte, 1, 0);
+            } while (got > 0);
             return;
         }
         if (!write_answer(fd, &answer)) {

@@ -10,6 +10,7 @@ member that was killed can be started again.
 """
 
 import http.client
+import json
 import os
 import pathlib
 import shutil
@@ -21,7 +22,7 @@ from ftlib import wait
 
 PREFIX = "/qemu-ft"
 USER = "qemu-ft"
-PASSWORD = "secret, with \"quotes\""
+PASSWORD = "secret,with\"quotes\""     # etcdctl reads no blanks
 ROOT = "root:of-all-evil"
 PROGRAMS = {"etcd": "etcd-server", "etcdctl": "etcd-client",
             "openssl": "openssl"}
@@ -37,8 +38,8 @@ def missing():
 
 def run(*argv, **options):
     done = subprocess.run([str(word) for word in argv], text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, **options)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **{"input": "", **options})
     if done.returncode:
         raise AssertionError(f"{argv[0]} failed: {done.stdout.strip()}")
     return done.stdout
@@ -81,10 +82,10 @@ class Etcd:
     """One member.  `members` are all of its cluster, when it is not alone."""
 
     def __init__(self, folder, address="127.0.0.1", port=2379, tls=False,
-                 auth=False, name="etcd"):
+                 auth=False, jwt=False, name="etcd"):
         self.folder = pathlib.Path(folder)
         self.name, self.address, self.port = name, address, port
-        self.auth = auth
+        self.auth, self.jwt = auth, jwt
         self.certificates = None
         if tls:
             self.certificates = Certificates(self.folder / f"{name}-tls",
@@ -133,6 +134,15 @@ class Etcd:
             argv += ["--cert-file", at("server-cert"),
                      "--key-file", at("server-key"), "--client-cert-auth",
                      "--trusted-ca-file", at("ca-cert")]
+        if self.jwt:
+            private, public = (self.folder / f"jwt-{which}.pem"
+                               for which in ("private", "public"))
+            if not public.exists():
+                run("openssl", "genrsa", "-out", private, "2048")
+                run("openssl", "rsa", "-in", private, "-pubout", "-out",
+                    public)
+            argv += ["--auth-token", f"jwt,priv-key={private},"
+                     f"pub-key={public},sign-method=RS256,ttl=10m"]
         return argv
 
     def launch(self):
@@ -175,22 +185,36 @@ class Etcd:
 
     # --- asking it ---------------------------------------------------------
 
+    def connect(self):
+        if not self.certificates:
+            return http.client.HTTPConnection(self.address, self.port,
+                                              timeout=5)
+        at = self.certificates.at
+        context = ssl.create_default_context(cafile=at("ca-cert"))
+        context.load_cert_chain(at("client-cert"), at("client-key"))
+        return http.client.HTTPSConnection(self.address, self.port,
+                                           timeout=5, context=context)
+
     def healthy(self):
         try:
-            if self.certificates:
-                context = ssl.create_default_context(
-                    cafile=self.certificates.at("ca-cert"))
-                context.load_cert_chain(self.certificates.at("client-cert"),
-                                        self.certificates.at("client-key"))
-                link = http.client.HTTPSConnection(
-                    self.address, self.port, timeout=5, context=context)
-            else:
-                link = http.client.HTTPConnection(self.address, self.port,
-                                                  timeout=5)
+            link = self.connect()
             link.request("GET", "/health")
             return b'"true"' in link.getresponse().read()
         except (OSError, http.client.HTTPException):
             return False
+
+    def post(self, path, body, token=None):
+        """(status, answer) of the JSON gateway."""
+        link = self.connect()
+        link.request("POST", path, json.dumps(body),
+                     {"Authorization": token} if token else {})
+        answer = link.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def new_token(self):
+        _, answer = self.post("/v3/auth/authenticate",
+                              {"name": USER, "password": PASSWORD})
+        return answer["token"]
 
     def wait_healthy(self):
         def probe():
@@ -200,7 +224,7 @@ class Etcd:
         wait.until(f"{self.name} is healthy", probe)
         return self
 
-    def ctl(self, *words, user=ROOT):
+    def ctl(self, *words, user=ROOT, **options):
         argv = ["etcdctl", "--endpoints", self.url]
         if self.certificates:
             at = self.certificates.at
@@ -208,7 +232,8 @@ class Etcd:
                      "--key", at("client-key")]
         if self.auth and user:
             argv += ["--user", user]
-        return run(*argv, *words, env=dict(os.environ, ETCDCTL_API="3"))
+        return run(*argv, *words, env=dict(os.environ, ETCDCTL_API="3"),
+                   **options)
 
     def get(self, key):
         return self.ctl("get", "--print-value-only", key).rstrip("\n")
