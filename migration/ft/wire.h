@@ -11,6 +11,8 @@
 #ifndef MIGRATION_FT_WIRE_H
 #define MIGRATION_FT_WIRE_H
 
+#include "qapi/qapi-types-ft.h"
+
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
 #define FT_WIRE_MAJOR 3
 #define FT_WIRE_MINOR 0
@@ -23,6 +25,7 @@
 #define FT_WIRE_MAX_DISKS 64
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
+#define FT_WIRE_MAX_NICS 256
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
@@ -59,6 +62,8 @@ typedef enum FtRecType {
     FT_REC_STABLE,
     FT_REC_APPLIED,
     FT_REC__MAX,
+    /* A peer that does not know it skips it */
+    FT_REC_UPLINK = FT_WIRE_OPTIONAL | 27,
 } FtRecType;
 
 typedef enum FtPageKind {
@@ -175,6 +180,17 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint32_t reserved;
 } FtDiskSameWire;
 
+typedef struct QEMU_PACKED FtUplinkWire {
+    uint32_t n;
+    uint32_t reserved;
+} FtUplinkWire;
+
+typedef struct QEMU_PACKED FtUplinkNicWire {
+    uint64_t nic;
+    uint32_t state;
+    uint32_t reserved;
+} FtUplinkNicWire;
+
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
     FtRecType type;
@@ -215,6 +231,15 @@ typedef struct FtPageEntry {
     const uint8_t *data;
     uint32_t length;
 } FtPageEntry;
+
+/* The NICs of one side; the numbers of FtUplinkState go over the wire */
+typedef struct FtUplinks {
+    uint32_t n;
+    struct {
+        uint64_t nic;           /* hash of the path of its device */
+        FtUplinkState state;
+    } at[FT_WIRE_MAX_NICS];
+} FtUplinks;
 
 /* Commit record in host byte order */
 typedef struct FtCommit {
@@ -257,6 +282,7 @@ void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
                              uint32_t nblocks, const uint64_t *used);
 void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
+void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u);
 
 /** ft_wire_put_page: one page entry; @data may be NULL when @length is 0 */
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
@@ -307,6 +333,7 @@ bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
                              uint32_t nblocks, uint64_t *used, Error **errp);
 void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);
+bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp);
 
 /**
  * ft_wire_next_page: take the next page entry from *@pos
