@@ -38,6 +38,7 @@
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
+#include "uplink.h"
 
 #define LOCK_WAIT_MS 200
 
@@ -77,6 +78,8 @@ typedef struct FtSession {
     /* Atomic */
     uint64_t committed;
     char *changed;              /* this machine is another one now: why */
+    GByteArray *to_say;         /* a record from the main loop, or NULL */
+    FtUplinks *uplinks;         /* the primary's, for the main loop */
 } FtSession;
 
 static FtSession *session;
@@ -274,10 +277,29 @@ static void take_handover(FtSession *s, const FtRecord *rec)
     }
 }
 
+static void take_uplinks(FtSession *s, const FtRecord *rec)
+{
+    FtUplinks *told = g_new0(FtUplinks, 1);
+    Error *err = NULL;
+
+    if (ft_wire_get_uplinks(rec, told, &err)) {
+        g_free(qatomic_xchg(&s->uplinks, told));
+        event_notifier_set(&event);
+    } else {
+        g_free(told);
+        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+        error_free(err);
+    }
+}
+
 static void take_record(FtSession *s, const FtRecord *rec)
 {
     Error *err = NULL;
 
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(s, rec);
+        return;
+    }
     if (rec->type & FT_WIRE_OPTIONAL) {
         return;
     }
@@ -342,6 +364,15 @@ static void judge_silence(FtSession *s)
     }
 }
 
+static void say_what_waits(FtSession *s)
+{
+    GByteArray *rec = qatomic_xchg(&s->to_say, NULL);
+
+    if (rec) {
+        send_record(s, rec);
+    }
+}
+
 static void *receiver(void *opaque)
 {
     FtSession *s = opaque;
@@ -364,6 +395,7 @@ static void *receiver(void *opaque)
             error_free(err);
             break;
         }
+        say_what_waits(s);
         if (ret > 0) {
             take_record(s, &rec);
             ft_channel_beat(s->ch);
@@ -400,6 +432,10 @@ static void free_session(FtSession *s)
     ft_disk_intake_destroy(&s->disks);
     g_free(s->message);
     g_free(s->changed);
+    g_free(s->uplinks);
+    if (s->to_say) {
+        g_byte_array_free(s->to_say, true);
+    }
     g_free(s);
 }
 
@@ -513,10 +549,15 @@ static void primary_ended(FtSession *s)
 
 static void session_event(EventNotifier *e)
 {
+    g_autofree FtUplinks *uplinks = NULL;
     FtSession *s = session;
 
     if (!event_notifier_test_and_clear(e) || !s) {
         return;
+    }
+    uplinks = qatomic_xchg(&s->uplinks, NULL);
+    if (uplinks) {
+        ft_uplink_heard(uplinks);
     }
     if (qatomic_read_u64(&s->committed) &&
         ft_status.state == FT_STATE_SYNCING) {
@@ -527,6 +568,7 @@ static void session_event(EventNotifier *e)
     }
     qemu_thread_join(&s->thread);
     session = NULL;
+    ft_uplink_heard(NULL);
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
         primary_is_dead(s);
@@ -601,6 +643,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     }
     s->ch = ch;
     s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
+    s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
     ft_wire_put_welcome(welcome);
@@ -631,6 +674,19 @@ void ft_secondary_changed(const char *what)
     if (session && !session->changed) {
         qatomic_set(&session->changed,
                     g_strdup_printf("%s on the secondary", what));
+    }
+}
+
+void ft_secondary_say(GByteArray *rec)
+{
+    GByteArray *old = rec;
+
+    if (session) {
+        old = qatomic_xchg(&session->to_say, rec);
+        ft_channel_wake(session->ch);
+    }
+    if (old) {
+        g_byte_array_free(old, true);
     }
 }
 

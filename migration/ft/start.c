@@ -40,6 +40,7 @@
 #include "secondary.h"
 #include "start.h"
 #include "state.h"
+#include "uplink.h"
 
 static Error *blocker;
 static bool discard_disabled;
@@ -65,6 +66,7 @@ static bool prepare(Error **errp)
         discard_disabled = true;
     }
     ft_hotplug_watch();
+    ft_uplink_find();
     return true;
 }
 
