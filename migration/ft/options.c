@@ -20,6 +20,7 @@
 #include "keeper.h"
 #include "options.h"
 #include "start.h"
+#include "uplink.h"
 
 FtOptions ft_opts = {
     .interval_ms = 100,
@@ -131,6 +132,11 @@ static QemuOptsList ft_opts_list = {
                     "host has it, whose copy is lost",
             .def_value_str = "off",
         }, {
+            .name = "uplink",
+            .type = QEMU_OPT_STRING,
+            .help = "interface ([netdev:]name) to watch instead of those "
+                    "found; may be repeated; off: watch none",
+        }, {
             .name = "sync-rate",
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
@@ -182,6 +188,13 @@ static int add_peer(void *opaque, const char *name, const char *value,
                     Error **errp)
 {
     return g_str_equal(name, "peer") && !ft_peers_add(value, errp) ? -1 : 0;
+}
+
+static int add_uplink(void *opaque, const char *name, const char *value,
+                      Error **errp)
+{
+    return g_str_equal(name, "uplink") && !ft_uplink_option(value, errp) ?
+           -1 : 0;
 }
 
 /* Who listens has peers for the time after a takeover */
@@ -256,7 +269,8 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
                    "nothing is copied; remove one of them");
         return false;
     }
-    return apply_choices(opts, errp) && ft_arbiter_options_apply(opts, errp);
+    return !qemu_opt_foreach(opts, add_uplink, NULL, errp) &&
+           apply_choices(opts, errp) && ft_arbiter_options_apply(opts, errp);
 }
 
 /* What -incoming sees for -ft-listen; told apart by its address */

@@ -45,6 +45,7 @@
 #include "switchover.h"
 #include "takeover.h"
 #include "trace.h"
+#include "uplink.h"
 
 FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
 
@@ -100,6 +101,7 @@ void ft_primary_disconnect(void)
         p->mode->stop();
     }
     ft_ram_destroy(&p->ram);
+    ft_uplink_heard(NULL);
 }
 
 static void fence(const char *why)
@@ -343,9 +345,23 @@ static void peer_disk_bad(const char *why)
     redial_in(FT_REDIAL_REFUSED_MS);
 }
 
+static void take_uplinks(const FtRecord *rec)
+{
+    FtUplinks told;
+    Error *err = NULL;
+
+    if (ft_wire_get_uplinks(rec, &told, &err)) {
+        ft_uplink_heard(&told);
+    } else {
+        ft_primary_lost(error_get_pretty(err));
+        error_free(err);
+    }
+}
+
 static void welcome(const FtRecord *rec)
 {
     FtPrimary *p = &ft_primary;
+    g_autoptr(GByteArray) uplinks = NULL;
     Error *err = NULL;
 
     if (p->welcomed || !ft_wire_get_welcome(rec, &err) ||
@@ -358,6 +374,8 @@ static void welcome(const FtRecord *rec)
     p->welcomed = true;
     g_free(last_complaint);
     last_complaint = NULL;
+    uplinks = ft_uplink_record();
+    ft_channel_send(p->ch, uplinks->data, uplinks->len);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_SYNCING, NULL);
 }
 
@@ -379,6 +397,10 @@ static bool take_record(const FtRecord *rec)
     g_autofree char *text = NULL;
     Error *err = NULL;
 
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(rec);
+        return p->ch;
+    }
     if (rec->type & FT_WIRE_OPTIONAL) {
         return true;
     }

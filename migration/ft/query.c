@@ -23,6 +23,7 @@
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
+#include "uplink.h"
 #include "version.h"
 
 static FtDistribution *distribution(const FtWindow *w)
@@ -134,6 +135,7 @@ FtInfo *qmp_query_ft(Error **errp)
     fill_traffic(info);
     info->has_sync_remaining = ft_checkpoint_remaining(&info->sync_remaining);
     info->disks = disks();
+    info->uplinks = ft_uplink_query();
     info->shared = ft_opts.shared;
     info->disk_bytes = ft_disk_log_bytes();
     info->journal_bytes = ft_secondary_counters().journal_bytes +
@@ -158,6 +160,13 @@ static void print_distribution(Monitor *mon, const char *name,
     monitor_printf(mon, "%-12s p50 %" PRIu64 "  p99 %" PRIu64 "  max %" PRIu64
                    " %s (%" PRIu32 " samples)\n",
                    name, d->p50, d->p99, d->max, unit, d->samples);
+}
+
+static void print_degraded(Monitor *mon, const FtDegradationList *list)
+{
+    for (; list; list = list->next) {
+        monitor_printf(mon, "degraded     %s\n", list->value->reason);
+    }
 }
 
 static void hmp_info_ft(Monitor *mon, const QDict *qdict)
@@ -201,6 +210,13 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
         }
         monitor_printf(mon, "\n");
     }
+    for (FtUplinkList *l = i->uplinks; l; l = l->next) {
+        monitor_printf(mon, "uplink       %s, %s: %s, peer %s\n",
+                       l->value->nic, l->value->interface ?: "no interface",
+                       FtUplinkState_str(l->value->state),
+                       FtUplinkState_str(l->value->peer));
+    }
+    print_degraded(mon, i->degraded);
     if (i->self_check->passed || i->self_check->failed) {
         monitor_printf(mon, "self-check   %" PRIu64 " passed, %" PRIu64
                        " failed\n", i->self_check->passed,

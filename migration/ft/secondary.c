@@ -48,6 +48,7 @@
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
+#include "uplink.h"
 
 #define LOCK_WAIT_MS 200
 #define LOCK_RETRY_MS 50
@@ -90,6 +91,8 @@ typedef struct FtSession {
     /* Atomic */
     uint64_t committed;
     char *changed;              /* this machine is another one now: why */
+    GByteArray *to_say;         /* a record from the main loop, or NULL */
+    FtUplinks *uplinks;         /* the primary's, for the main loop */
 } FtSession;
 
 static FtSession *session;
@@ -308,10 +311,28 @@ static void take_beat(FtSession *s, const FtRecord *rec)
     s->peer_age_ms = beat.age_ms;
 }
 
+static void take_uplinks(FtSession *s, const FtRecord *rec)
+{
+    FtUplinks *told = g_new0(FtUplinks, 1);
+    Error *err = NULL;
+
+    if (ft_wire_get_uplinks(rec, told, &err)) {
+        g_free(qatomic_xchg(&s->uplinks, told));
+        event_notifier_set(&event);
+    } else {
+        g_free(told);
+        violation(s, err);
+    }
+}
+
 static void take_record(FtSession *s, const FtRecord *rec)
 {
     Error *err = NULL;
 
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(s, rec);
+        return;
+    }
     if (rec->type & FT_WIRE_OPTIONAL) {
         return;
     }
@@ -384,6 +405,15 @@ static void judge_silence(FtSession *s)
     }
 }
 
+static void say_what_waits(FtSession *s)
+{
+    GByteArray *rec = qatomic_xchg(&s->to_say, NULL);
+
+    if (rec) {
+        send_record(s, rec);
+    }
+}
+
 static void *receiver(void *opaque)
 {
     FtSession *s = opaque;
@@ -406,6 +436,7 @@ static void *receiver(void *opaque)
             error_free(err);
             break;
         }
+        say_what_waits(s);
         if (ret > 0) {
             take_record(s, &rec);
             ft_channel_beat(s->ch);
@@ -444,6 +475,10 @@ static void free_session(FtSession *s)
     g_free(s->changed);
     g_free(s->terms.listen);
     g_free(s->listens_at);
+    g_free(s->uplinks);
+    if (s->to_say) {
+        g_byte_array_free(s->to_say, true);
+    }
     g_free(s);
 }
 
@@ -732,10 +767,15 @@ static void primary_ended(FtSession *s)
 
 static void session_event(EventNotifier *e)
 {
+    g_autofree FtUplinks *uplinks = NULL;
     FtSession *s = session;
 
     if (!event_notifier_test_and_clear(e) || !s) {
         return;
+    }
+    uplinks = qatomic_xchg(&s->uplinks, NULL);
+    if (uplinks) {
+        ft_uplink_heard(uplinks);
     }
     if (qatomic_read_u64(&s->committed) &&
         ft_status.state == FT_STATE_SYNCING) {
@@ -746,6 +786,7 @@ static void session_event(EventNotifier *e)
     }
     qemu_thread_join(&s->thread);
     session = NULL;
+    ft_uplink_heard(NULL);
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
         if (s->broken) {
@@ -830,6 +871,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     s->listens_at = ft_peers_reach(s->terms.listen, ch);
     s->timeout_ns = s->terms.timeout_ms * 1000000LL;
     ft_channel_set_timeout(ch, s->terms.timeout_ms);
+    s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
     ft_wire_put_welcome(welcome);
@@ -881,6 +923,19 @@ void ft_secondary_changed(const char *what)
     if (session && !session->changed) {
         qatomic_set(&session->changed,
                     g_strdup_printf("%s on the secondary", what));
+    }
+}
+
+void ft_secondary_say(GByteArray *rec)
+{
+    GByteArray *old = rec;
+
+    if (session) {
+        old = qatomic_xchg(&session->to_say, rec);
+        ft_channel_wake(session->ch);
+    }
+    if (old) {
+        g_byte_array_free(old, true);
     }
 }
 

@@ -42,6 +42,7 @@
 #include "start.h"
 #include "state.h"
 #include "switchover.h"
+#include "uplink.h"
 
 static Error *blocker;
 static bool discard_disabled;
@@ -67,6 +68,7 @@ static bool prepare(Error **errp)
         discard_disabled = true;
     }
     ft_hotplug_watch();
+    ft_uplink_find();
     return true;
 }
 

@@ -60,6 +60,9 @@ static const struct {
 
 const char *ft_rec_name(uint32_t type)
 {
+    if (type == FT_REC_UPLINK) {
+        return "UPLINK";
+    }
     return type < FT_REC__MAX && rec_types[type].name ?
            rec_types[type].name : "unknown";
 }
@@ -226,6 +229,23 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c)
     };
 
     ft_wire_put(out, FT_REC_COMMIT, &w, sizeof(w));
+}
+
+void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u)
+{
+    FtUplinkWire w = { .n = cpu_to_be32(u->n) };
+    size_t start = ft_wire_begin(out, FT_REC_UPLINK);
+
+    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    for (uint32_t i = 0; i < u->n; i++) {
+        FtUplinkNicWire nic = {
+            .nic = cpu_to_be64(u->at[i].nic),
+            .state = cpu_to_be32(u->at[i].state),
+        };
+
+        g_byte_array_append(out, (const guint8 *)&nic, sizeof(nic));
+    }
+    ft_wire_end(out, start);
 }
 
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
@@ -424,6 +444,34 @@ void ft_wire_get_commit(const FtRecord *rec, FtCommit *c)
         .ram_hash = be64_to_cpu(w->ram_hash),
         .device_hash = be64_to_cpu(w->device_hash),
     };
+}
+
+bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp)
+{
+    const FtUplinkWire *w = (const void *)rec->payload;
+    const FtUplinkNicWire *nic = (const void *)(w + 1);
+
+    QEMU_BUILD_BUG_ON(FT_UPLINK_STATE_UNKNOWN != 0 ||
+                      FT_UPLINK_STATE_UP != 1 || FT_UPLINK_STATE_DOWN != 2);
+    if (rec->length < sizeof(*w) ||
+        be32_to_cpu(w->n) > FT_WIRE_MAX_NICS ||
+        rec->length != sizeof(*w) + be32_to_cpu(w->n) * sizeof(*nic)) {
+        error_setg(errp, "the peer sent UPLINK with a wrong number of NICs");
+        return false;
+    }
+    u->n = be32_to_cpu(w->n);
+    for (uint32_t i = 0; i < u->n; i++) {
+        uint32_t state = be32_to_cpu(nic[i].state);
+
+        if (state > FT_UPLINK_STATE_DOWN) {
+            error_setg(errp, "the peer sent UPLINK with unknown state %"
+                       PRIu32, state);
+            return false;
+        }
+        u->at[i].nic = be64_to_cpu(nic[i].nic);
+        u->at[i].state = state;
+    }
+    return true;
 }
 
 int ft_wire_next_page(const uint8_t **pos, const uint8_t *end,

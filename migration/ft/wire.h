@@ -11,6 +11,8 @@
 #ifndef MIGRATION_FT_WIRE_H
 #define MIGRATION_FT_WIRE_H
 
+#include "qapi/qapi-types-ft.h"
+
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
 #define FT_WIRE_MAJOR 4
 #define FT_WIRE_MINOR 0
@@ -24,6 +26,7 @@
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
 #define FT_WIRE_MAX_PACKET (128 * KiB)
+#define FT_WIRE_MAX_NICS 256
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_PAGE_BITS 36
 #define FT_WIRE_OPTIONAL (1u << 31)
@@ -63,6 +66,8 @@ typedef enum FtRecType {
     FT_REC_SWITCHOVER = 28,
     FT_REC_PACKET,
     FT_REC__MAX,
+    /* A peer that does not know it skips it */
+    FT_REC_UPLINK = FT_WIRE_OPTIONAL | 27,
 } FtRecType;
 
 typedef enum FtPageKind {
@@ -180,6 +185,17 @@ typedef struct QEMU_PACKED FtDiskSameWire {
     uint32_t reserved;
 } FtDiskSameWire;
 
+typedef struct QEMU_PACKED FtUplinkWire {
+    uint32_t n;
+    uint32_t reserved;
+} FtUplinkWire;
+
+typedef struct QEMU_PACKED FtUplinkNicWire {
+    uint64_t nic;
+    uint32_t state;
+    uint32_t reserved;
+} FtUplinkNicWire;
+
 typedef struct QEMU_PACKED FtPacketWire {
     uint16_t queue;
     uint16_t header_length;
@@ -243,6 +259,15 @@ typedef struct FtPageEntry {
     uint32_t length;
 } FtPageEntry;
 
+/* The NICs of one side; the numbers of FtUplinkState go over the wire */
+typedef struct FtUplinks {
+    uint32_t n;
+    struct {
+        uint64_t nic;           /* hash of the path of its device */
+        FtUplinkState state;
+    } at[FT_WIRE_MAX_NICS];
+} FtUplinks;
+
 /* Commit record in host byte order */
 typedef struct FtCommit {
     uint64_t epoch;
@@ -284,6 +309,7 @@ void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
                              uint32_t nblocks, const uint64_t *used);
 void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
+void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u);
 
 /** ft_wire_put_page: one page entry; @data may be NULL when @length is 0 */
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
@@ -339,6 +365,7 @@ bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
                              uint32_t nblocks, uint64_t *used, Error **errp);
 void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);
+bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp);
 
 /**
  * ft_wire_next_page: take the next page entry from *@pos

@@ -488,6 +488,66 @@ static void test_begin_256(void)
     g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
 }
 
+static void test_uplinks(void)
+{
+    g_autofree FtUplinks *u = g_new0(FtUplinks, 1), *got = g_new0(FtUplinks, 1);
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    for (int n = 0; n <= FT_WIRE_MAX_NICS; n += FT_WIRE_MAX_NICS / 2) {
+        u->n = n;
+        for (int i = 0; i < n; i++) {
+            u->at[i].nic = (uint64_t)i << 56 | 7;
+            u->at[i].state = i % FT_UPLINK_STATE__MAX;
+        }
+        g_byte_array_set_size(buf, 0);
+        ft_wire_put_uplinks(buf, u);
+        rec = next_record(buf);
+        g_assert_cmpuint((uint32_t)ldl_be_p(buf->data), ==, 0x8000001b);
+        g_assert_cmpuint(rec.length, ==, 8 + 16 * n);
+        g_assert_cmpstr(ft_rec_name(rec.type), ==, "UPLINK");
+        g_assert(ft_wire_get_uplinks(&rec, got, &error_abort));
+        g_assert_cmpmem(got, sizeof(*got), u, sizeof(*u));
+    }
+}
+
+/* Each way to be wrong is refused, and nothing behind the record is read */
+static void test_uplinks_wrong(void)
+{
+    static const struct {
+        uint32_t n, bytes, state;
+        const char *why;
+    } cases[] = {
+        { 0, 0, 0, "wrong number" }, { 0, 4, 0, "wrong number" },
+        { 0, 7, 0, "wrong number" }, { 0, 24, 0, "wrong number" },
+        { 1, 8, 0, "wrong number" }, { 1, 23, 0, "wrong number" },
+        { 1, 25, 0, "wrong number" }, { 2, 24, 0, "wrong number" },
+        { UINT32_MAX, 8, 0, "wrong number" },
+        { 0x10000001, 24, 0, "wrong number" },
+        { 257, 8 + 16 * 257, 0, "wrong number" },
+        { 1, 24, 3, "unknown state 3" },
+        { 1, 24, UINT32_MAX, "unknown state" },
+    };
+    g_autofree FtUplinks *u = g_new0(FtUplinks, 1);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        g_autofree uint8_t *payload = g_malloc0(8 + 16 * 257), *exact = NULL;
+        Error *err = NULL;
+        FtRecord rec;
+
+        stl_be_p(payload, cases[i].n);
+        stl_be_p(payload + 16, cases[i].state);
+        put_raw(buf, 0x8000001b, 0, cases[i].bytes, payload, cases[i].bytes);
+        exact = g_memdup2(buf->data, buf->len);
+        g_assert_cmpint(ft_wire_next(exact, buf->len, &rec, &error_abort),
+                        ==, 1);
+        g_assert(!ft_wire_get_uplinks(&rec, u, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), cases[i].why));
+        error_free(err);
+    }
+}
+
 static void test_pages(void)
 {
     uint8_t page[PAGE] = { 1, 2, 3 }, delta[12] = { 0, 7, 0, 1, 9 };
@@ -523,7 +583,7 @@ static void test_pages(void)
 
 typedef struct Hostile {
     GRand *r;
-    int records, entries, deltas, states;
+    int records, entries, deltas, states, uplinks;
     uint8_t target[64 + 512 + 64];
 } Hostile;
 
@@ -608,9 +668,16 @@ static void decode(Hostile *h, const FtRecord *rec)
     uint64_t epoch, used[BLOCKS];
     FtBeat beat;
     FtEndReason reason;
+    FtUplinks u;
     FtCommit c;
 
     switch (rec->type) {
+    case FT_REC_UPLINK:
+        if (ft_wire_get_uplinks(rec, &u, NULL)) {
+            h->uplinks++;
+            g_assert_cmpuint(rec->length, ==, 8 + 16 * u.n);
+        }
+        break;
     case FT_REC_HELLO:
         ft_wire_get_hello(rec, &text, NULL);
         break;
@@ -704,6 +771,10 @@ static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
         return draft_pages(r, p);
     case FT_REC_DEVICE:
         return draft_device(r, p);
+    case FT_REC_UPLINK:
+        stl_be_p(p, g_rand_int_range(r, 0, 4));
+        stl_be_p(p + 16, g_rand_int_range(r, 0, 4));
+        return 8 + 16 * g_rand_int_range(r, 0, 4);
     default:
         len = limits[type - 1].min + g_rand_int_range(r, 0, 30);
         for (uint32_t i = 0; i < len; i++) {
@@ -722,6 +793,8 @@ static void hostile_record(Hostile *h, GByteArray *buf)
 
     if (g_rand_boolean(h->r)) {
         type = g_rand_boolean(h->r) ? FT_REC_PAGES : FT_REC_DEVICE;
+    } else if (!g_rand_int_range(h->r, 0, 20)) {
+        type = FT_REC_UPLINK;
     }
     len = draft(h->r, type, payload);
     for (int n = g_rand_int_range(h->r, 0, 4); n && len; n--) {
@@ -755,6 +828,7 @@ static void test_hostile(void)
     g_assert_cmpint(h.entries, >, 50000);
     g_assert_cmpint(h.deltas, >, 5000);
     g_assert_cmpint(h.states, >, 5000);
+    g_assert_cmpint(h.uplinks, >, 500);
     g_rand_free(h.r);
 }
 
@@ -800,6 +874,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/numbers", test_numbers);
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
     g_test_add_func("/ft/wire/begin-256", test_begin_256);
+    g_test_add_func("/ft/wire/uplinks", test_uplinks);
+    g_test_add_func("/ft/wire/uplinks-wrong", test_uplinks_wrong);
     g_test_add_func("/ft/wire/pages", test_pages);
     g_test_add_func("/ft/wire/hostile", test_hostile);
     g_test_add_func("/ft/wire/noise", test_noise);
