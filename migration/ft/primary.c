@@ -489,7 +489,11 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
     if (ft_switchover_leave()) {
         return;
     }
-    ft_switchover_failed(text);
+    if (again && !p->handed_over) {
+        ft_switchover_undo(text);
+    } else {
+        ft_switchover_failed(text);
+    }
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);

@@ -51,7 +51,7 @@ def hello_of(t, pair):
 
 WRONG = {
     "major": lambda hello: wire.record(
-        wire.HELLO, wire.with_version(hello, 3, 0)),
+        wire.HELLO, wire.with_version(hello, 99, 0)),
     "magic": lambda hello: wire.record(wire.HELLO, b"QEMU-XX1" + hello[8:]),
     "json": lambda hello: wire.record(wire.HELLO, hello[:-1] + b"{"),
     "qemu-version": lambda hello: wire.record(
