@@ -208,6 +208,11 @@ char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
     return error;
 }
 
+char *ft_disk_intake_idle(FtDiskIntake *in)
+{
+    return in->shared ? NULL : await(in, FT_APPLY_IDLE, 0);
+}
+
 char *ft_disk_intake_end(FtDiskIntake *in)
 {
     FtJournalPart part;

@@ -64,6 +64,7 @@ void ft_disk_intake_destroy(FtDiskIntake *in);
  * ft_disk_intake_commit: the open epoch is committed: have it applied, and
  *     wait for what has to be true before it is acknowledged; the ACK's
  *     stable is put into @stable
+ * ft_disk_intake_idle: wait until all that is committed is in the images
  * ft_disk_intake_end: have everything applied, no epoch will follow
  */
 bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
@@ -71,6 +72,7 @@ bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
 void ft_disk_intake_begin(FtDiskIntake *in);
 char *ft_disk_intake_turn(FtDiskIntake *in);
 char *ft_disk_intake_room(FtDiskIntake *in);
+char *ft_disk_intake_idle(FtDiskIntake *in);
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable);
 char *ft_disk_intake_end(FtDiskIntake *in);

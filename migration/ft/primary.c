@@ -56,6 +56,10 @@ static int64_t dialled_ns;      /* when it began */
 static char *last_complaint;    /* said once, not every second */
 static QEMUTimer *undecided_for;
 static bool insisted;           /* the user has decided before the arbiter */
+static FtChannel *former;       /* to a peer that may have taken over */
+static bool may_have_taken_over;
+
+static void fenced(uint64_t generation);
 
 static void primary_readable(void *opaque);
 
@@ -81,6 +85,49 @@ static void redial_later(void)
               FT_REDIAL_MS);
 }
 
+static void close_former(void)
+{
+    if (former) {
+        ft_channel_close(former);
+        former = NULL;
+    }
+}
+
+static void former_readable(void *opaque)
+{
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(former, &rec, NULL)) > 0) {
+        if (rec.type == FT_REC_TAKEOVER) {
+            uint64_t generation = ft_wire_get_u64(&rec);
+
+            close_former();
+            fenced(generation);
+            return;
+        }
+    }
+    if (ret < 0) {
+        close_former();
+    }
+}
+
+/*
+ * Without an arbiter the peer may have taken over behind a cut link, and only
+ * this connection can still tell, when the link is back.
+ */
+static bool keep_former(FtChannel *ch)
+{
+    if (!may_have_taken_over) {
+        return false;
+    }
+    may_have_taken_over = false;
+    close_former();
+    former = ch;
+    ft_channel_set_handler(ch, former_readable, NULL);
+    return true;
+}
+
 /* Break the connection and free what hangs on it; the gate is untouched */
 void ft_primary_disconnect(void)
 {
@@ -94,7 +141,9 @@ void ft_primary_disconnect(void)
     if (p->welcomed) {
         p->mode->detach();
     }
-    ft_channel_close(p->ch);
+    if (!keep_former(p->ch)) {
+        ft_channel_close(p->ch);
+    }
     p->ch = NULL;
     if (p->welcomed) {
         p->welcomed = false;
@@ -272,6 +321,8 @@ static void lost(const char *why, bool renounced)
     if (p->ch && !had_copy) {
         ft_peers_next();
     }
+    may_have_taken_over = exposed && !renounced && !ft_arbiter_on() &&
+                          !ft_channel_ended(p->ch);
     ft_primary_disconnect();
     if (exposed && !renounced && ft_arbiter_on()) {
         ask_arbiter(why);
@@ -371,6 +422,7 @@ static void welcome(const FtRecord *rec)
         error_free(err);
         return;
     }
+    close_former();
     p->welcomed = true;
     g_free(last_complaint);
     last_complaint = NULL;
@@ -656,7 +708,11 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
     if (ft_switchover_leave()) {
         return;
     }
-    ft_switchover_failed(text);
+    if (again && !p->handed_over) {
+        ft_switchover_undo(text);
+    } else {
+        ft_switchover_failed(text);
+    }
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);

@@ -292,6 +292,10 @@ static void take_handover(FtSession *s, const FtRecord *rec)
 
     if (rec->type == FT_REC_SWITCHOVER) {
         ft_fault(FT_FAULT_SWITCH_HEARD);
+        /* Here, where beats go out meanwhile */
+        if (!disks_good(s, ft_disk_intake_idle(&s->disks))) {
+            return;
+        }
     }
     if (s->intake.committed) {
         dead(s, rec->type == FT_REC_SWITCHOVER ?

@@ -106,6 +106,11 @@ static void guest_ends(Notifier *n, void *opaque)
          shutdown_caused_by_guest(cause))) {
         return;
     }
+    if (ft_switchover_leave()) {
+        /* The guest is elsewhere */
+        ft_mirror_detach();
+        return;
+    }
     if (ft_primary.wanted) {
         /* Whatever it still writes has to reach the peer before the END */
         pause_all_vcpus();

@@ -20,7 +20,8 @@
  * images.  The run state it is to have on the other side is stored before.
  *
  * Whatever comes in between before SWITCHOVER has been sent, the guest goes
- * on here.  Afterwards the rules of HANDOVER hold: the answer decides.
+ * on here, unprotected until the peer has another first copy; so it does when
+ * that takes longer than FT_HUNG_FACTOR times the time-out.  Afterwards the rules of HANDOVER hold: the answer decides.
  *
  * Who asks over QMP waits in a coroutine.  Then no other QMP command is
  * carried out until the peer has answered or is given up, that is for a few
@@ -67,7 +68,7 @@ static struct {
     char *why;
     int64_t asked_ns, stopped_ns, said_ns;
     bool inactive;              /* the shared images are the peer's */
-    QEMUTimer *afterglow;
+    QEMUTimer *limit, *afterglow;
     Coroutine *waiter;
     char *error;                /* for @waiter; NULL: all went well */
 } sw;
@@ -92,6 +93,7 @@ static void tell_waiter(const char *error)
 static void over(FtSwitchStep step, const char *error)
 {
     sw.step = step;
+    timer_del(sw.limit);
     g_free(sw.why);
     sw.why = NULL;
     tell_waiter(error);
@@ -250,6 +252,15 @@ static bool may_switch(Error **errp)
     return false;
 }
 
+/* A disk that does not answer, on either side, or a guest that resets */
+static void too_late(void *opaque)
+{
+    if (sw.step == FT_SWITCH_ASKED || sw.step == FT_SWITCH_STOPPED) {
+        ft_primary_lost("the switchover failed: the guest's output could not "
+                        "be let go in time");
+    }
+}
+
 bool ft_primary_switch_over(const char *why, Error **errp)
 {
     if (!may_switch(errp)) {
@@ -259,6 +270,11 @@ bool ft_primary_switch_over(const char *why, Error **errp)
     sw.step = FT_SWITCH_ASKED;
     sw.why = g_strdup(why);
     sw.asked_ns = get_clock();
+    if (!sw.limit) {
+        sw.limit = timer_new_ms(QEMU_CLOCK_REALTIME, too_late, NULL);
+    }
+    timer_mod(sw.limit, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              FT_HUNG_FACTOR * ft_opts.timeout_ms);
     ft_primary.mode->finish(stop_guest, all_let_go);
     return true;
 }

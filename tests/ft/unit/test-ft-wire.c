@@ -390,6 +390,51 @@ static void test_text_long(void)
     g_assert_cmpuint(strlen(end), ==, FT_WIRE_MAX_TEXT);
 }
 
+static void test_packet(void)
+{
+    static const struct {
+        uint16_t name;          /* length that is claimed, of 8 bytes */
+        bool good;
+    } heads[] = {
+        { 0, true }, { 4, true }, { 7, true },
+        { 8, false }, { 9, false }, { UINT16_MAX, false },
+    };
+    FtPacket p = {
+        .nic = (char *)"nic.0",
+        .queue = 3,
+        .header_length = 12,
+        .data = (const uint8_t *)"hello",
+        .length = 5,
+    }, q;
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    ft_wire_put_packet(buf, &p);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_packet(&rec, &q, &error_abort));
+    g_assert_cmpstr(q.nic, ==, p.nic);
+    g_assert_cmpint(q.queue, ==, 3);
+    g_assert_cmpint(q.header_length, ==, 12);
+    g_assert_cmpmem(q.data, q.length, p.data, p.length);
+    g_free(q.nic);
+
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        uint8_t payload[16] = { 0 };
+        Error *err = NULL;
+
+        stw_be_p(payload + 4, heads[i].name);
+        g_byte_array_set_size(buf, 0);
+        put_raw(buf, FT_REC_PACKET, 0, 16, payload, 16);
+        rec = next_record(buf);
+        q.nic = NULL;
+        g_assert_cmpint(ft_wire_get_packet(&rec, &q, &err), ==,
+                        heads[i].good);
+        g_assert_cmpint(err == NULL, ==, heads[i].good);
+        error_free(err);
+        g_free(q.nic);
+    }
+}
+
 static void test_end_reason(void)
 {
     static const uint32_t wrong[] = { 0, 5, UINT32_MAX };
@@ -870,6 +915,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/welcome", test_welcome);
     g_test_add_func("/ft/wire/text", test_text);
     g_test_add_func("/ft/wire/text-long", test_text_long);
+    g_test_add_func("/ft/wire/packet", test_packet);
     g_test_add_func("/ft/wire/end-reason", test_end_reason);
     g_test_add_func("/ft/wire/numbers", test_numbers);
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
