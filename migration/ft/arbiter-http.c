@@ -251,7 +251,6 @@ int ft_http_post(FtHttp *h, const char *path, const char *authorization,
                             (long)strlen(request));
     bad |= curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request);
     bad |= curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, left);
-    bad |= curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, left / 2 + 1);
     bad |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
     if (bad) {
         error_setg(errp, "libcurl does not take the request");

@@ -36,8 +36,7 @@ void ft_http_next_endpoint(FtHttp *h);
  * ft_http_post: send JSON to the current endpoint, once
  *
  * @authorization: value of that header, or NULL
- * @deadline: microseconds of g_get_monotonic_time(); connecting may use half
- *     of the time until then
+ * @deadline: microseconds of g_get_monotonic_time(); for connecting too
  * @answer: set to the body, NUL-terminated
  *
  * Returns the HTTP status, or 0 with @errp set: no complete answer came in
