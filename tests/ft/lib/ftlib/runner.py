@@ -2,9 +2,9 @@
 """tests/ft/run: every test of QEMU-FT, in parallel, with one summary line.
 
 Three kinds: a program in the build's tests/ft/unit is a GLib test, counted
-by its TAP lines; scripts/check-thin, checkpatch and check-model are one test each;
-every function of tests/ft/pair/test_*.py is a test with its own process,
-network namespace, guest and folder of logs.
+by its TAP lines; scripts/check-thin, checkpatch and check-model are one test
+each; every function of tests/ft/pair/test_*.py is a test with its own
+process, network namespace, guest and folder of logs.
 """
 
 import argparse
