@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * When one side loses the other, one of them may go on, and each must know
- * which.  Both ask a third: a record at a place both can reach (arbiter-store.h),
- * that has the number of the generation and the name of the host that acts.
+ * which.  Both ask a third: a record at a place both can reach, that has the
+ * number of the generation and the name of the host that acts.
  *
  *     primary has lost its secondary    \   swap generation g -> g + 1
  *     secondary has lost its primary    /   one of them succeeds

@@ -190,8 +190,11 @@ def test_stale_host_does_not_start(t):
     t.finish_loads()
     survivor = pair.secondary
     pair.start_primary(keys=record.keys("a") + ",arbiter-force=on")
-    # ... which the other one finds out
-    pair.wait_state("fenced", survivor)
+    # ... which the other one finds out, and waits for the guest to come back
+    wait.until("the other one does not give the guest up",
+               lambda: pair.query(survivor)["role"] == "secondary")
+    pair.wait_ready()
+    pair.wait_protected()
 
 
 def test_switched_off(t):

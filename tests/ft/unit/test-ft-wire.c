@@ -712,6 +712,7 @@ static void decode(Hostile *h, const FtRecord *rec)
     g_autofree char *text = NULL;
     uint64_t epoch, used[BLOCKS];
     FtBeat beat;
+    FtPacket packet;
     FtEndReason reason;
     FtUplinks u;
     FtCommit c;
@@ -757,6 +758,12 @@ static void decode(Hostile *h, const FtRecord *rec)
         break;
     case FT_REC_BEAT:
         ft_wire_get_beat(rec, &beat);
+        break;
+    case FT_REC_PACKET:
+        if (ft_wire_get_packet(rec, &packet, NULL)) {
+            g_assert_cmpuint(packet.length, >, 0);
+            text = packet.nic;
+        }
         break;
     case FT_REC_END:
         ft_wire_get_end(rec, &reason, &text, NULL);
@@ -808,7 +815,7 @@ static uint32_t draft_device(GRand *r, uint8_t *p)
 
 static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
 {
-    uint32_t len;
+    uint32_t len, min = 0, max = FT_WIRE_MAX_TEXT;
 
     switch (type) {
     case FT_REC_COPY:
@@ -821,11 +828,17 @@ static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
         stl_be_p(p + 16, g_rand_int_range(r, 0, 4));
         return 8 + 16 * g_rand_int_range(r, 0, 4);
     default:
-        len = limits[type - 1].min + g_rand_int_range(r, 0, 30);
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+            if (limits[i].type == type) {
+                min = limits[i].min;
+                max = limits[i].max;
+            }
+        }
+        len = min + g_rand_int_range(r, 0, 30);
         for (uint32_t i = 0; i < len; i++) {
             p[i] = g_rand_int(r);
         }
-        return MIN(len, limits[type - 1].max);
+        return MIN(len, max);
     }
 }
 
