@@ -20,7 +20,7 @@ all: ## build (and configure when needed); the default
 	@scripts/build '$(QEMU_FT_BUILD)'
 
 deps:
-	@scripts/deps build test
+	@scripts/deps build test arbiter
 
 demo: deps all ## a protected VM that survives the death of its host, to watch
 	@tests/ft/demo $(ARGS)

@@ -76,17 +76,20 @@ struct FtChannel {
     GByteArray *beat;
     int64_t next_beat, next_link_beat;
     uint64_t beat_counter;
+    FtLease lease;
 
     /* The reader */
     uint8_t *rx;
     size_t rx_start, rx_end;
     uint64_t confirmed;         /* of @taken, last told to the peer */
+    bool ended;                 /* nothing more can be read */
 
     /* Atomic */
     FtTraffic traffic;
     uint64_t queued;            /* bytes in @items */
     uint64_t taken;             /* bytes of the records read */
     bool failed, leaving;
+    uint64_t echo;              /* counter of the last beat read */
 };
 
 FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
@@ -103,6 +106,7 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms)
     qemu_cond_init(&ch->cond);
     qemu_cond_init(&ch->idle);
     g_queue_init(&ch->items);
+    ft_lease_init(&ch->lease, timeout_ms);
     ch->beat = g_byte_array_new();
     ch->rx = g_malloc(RX_SIZE);
     ch->traffic.last_rx = ch->traffic.last_tx = get_clock();
@@ -202,6 +206,7 @@ static bool write_all(FtChannel *ch, const uint8_t *data, size_t len)
 bool ft_channel_beat(FtChannel *ch)
 {
     int64_t now = get_clock();
+    FtBeat beat;
 
     if (ch->links) {
         beat_standbys(ch);
@@ -210,13 +215,36 @@ bool ft_channel_beat(FtChannel *ch)
         return true;
     }
     ch->next_beat = now + ch->beat_ns;
+    beat = (FtBeat) {
+        .counter = ++ch->beat_counter,
+        .echo = qatomic_read_u64(&ch->echo),
+        .age_ms = ft_loop_age_ms(),
+    };
+    ft_lease_sent(&ch->lease, beat.counter, ft_lease_now(),
+                  (beat.age_ms + 1) * 1000000LL);
     g_byte_array_set_size(ch->beat, 0);
-    ft_wire_put_beat(ch->beat, ++ch->beat_counter, ft_loop_age_ms());
+    ft_wire_put_beat(ch->beat, &beat);
     if (ch->links) {
         ft_wire_put_received(ch->beat, qatomic_read_u64(&ch->taken),
-                             ft_loop_age_ms());
+                             beat.age_ms);
     }
     return write_all(ch, ch->beat->data, ch->beat->len);
+}
+
+void ft_channel_set_timeout(FtChannel *ch, uint32_t timeout_ms)
+{
+    ch->beat_ns = timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
+}
+
+void ft_channel_take_beat(FtChannel *ch, const FtBeat *beat)
+{
+    qatomic_set_u64(&ch->echo, beat->counter);
+    ft_lease_echo(&ch->lease, beat->echo);
+}
+
+FtLease *ft_channel_lease(FtChannel *ch)
+{
+    return &ch->lease;
 }
 
 bool ft_channel_write(FtChannel *ch, const void *data, size_t len)
@@ -345,6 +373,7 @@ void ft_channel_close(FtChannel *ch)
     qemu_cond_destroy(&ch->cond);
     qemu_cond_destroy(&ch->idle);
     qemu_mutex_destroy(&ch->lock);
+    ft_lease_destroy(&ch->lease);
     g_free(ch->rx);
     g_free(ch);
 }
@@ -414,6 +443,7 @@ static int fill_from_links(FtChannel *ch, FtRecord *rec, Error **errp)
     case FT_LINKS_WORD:
         return 2;
     case FT_LINKS_GONE:
+        ch->ended = ft_links_ended(ch->links);
         return -1;
     case FT_LINKS_DRY:
         break;
@@ -442,6 +472,7 @@ static int fill(FtChannel *ch, FtRecord *rec, Error **errp)
         return 0;
     }
     if (n <= 0) {
+        ch->ended = true;
         if (n == 0) {
             error_setg(errp, "the peer closed the connection");
         }
@@ -450,17 +481,6 @@ static int fill(FtChannel *ch, FtRecord *rec, Error **errp)
     ch->rx_end += n;
     ft_traffic_received(&ch->traffic, n);
     return 1;
-}
-
-/* Where the connection comes from, for users */
-static char *peer_address(FtChannel *ch)
-{
-    QIOChannelSocket *sioc = QIO_CHANNEL_SOCKET(ch->ioc);
-    g_autoptr(SocketAddress) a =
-        qio_channel_socket_get_remote_address(sioc, NULL);
-
-    return g_strdup(a && a->type == SOCKET_ADDRESS_TYPE_INET ?
-                    a->u.inet.host : "an unknown address");
 }
 
 /* Tell the peer what it need not keep any more */
@@ -477,11 +497,11 @@ static void confirm(FtChannel *ch)
 static bool begin_links(FtChannel *ch, const FtRecord *rec, Error **errp)
 {
     g_autoptr(GByteArray) answer = g_byte_array_new();
-    g_autofree char *address = peer_address(ch);
+    g_autofree char *address = ft_channel_remote_host(ch);
     const uint8_t *session;
     FtLinksSetup setup = {
         .first = QIO_CHANNEL_SOCKET(ch->ioc),
-        .text = address,
+        .text = address ?: "an unknown address",
         .timeout_ns = ch->beat_ns * FT_BEATS_PER_TIMEOUT,
         .said = ch->traffic.bytes_sent,
         .traffic = &ch->traffic,
@@ -541,6 +561,11 @@ int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp)
             return 1;
         }
     }
+}
+
+bool ft_channel_ended(FtChannel *ch)
+{
+    return ch->ended;
 }
 
 void ft_channel_poll(FtChannel *ch, uint32_t ms)
@@ -643,7 +668,7 @@ FtLinks *ft_channel_links(FtChannel *ch)
 bool ft_channel_attach(FtChannel *ch, FtChannel *caller,
                        const FtRecord *attach, Error **errp)
 {
-    g_autofree char *address = peer_address(caller);
+    g_autofree char *address = ft_channel_remote_host(caller);
     FtLinks *ls = ft_channel_links(ch);
     const uint8_t *session;
     uint32_t number;
@@ -660,7 +685,7 @@ bool ft_channel_attach(FtChannel *ch, FtChannel *caller,
         return false;
     }
     if (!ft_links_offer(ls, QIO_CHANNEL_SOCKET(caller->ioc), session, number,
-                        address, errp)) {
+                        address ?: "an unknown address", errp)) {
         return false;
     }
     ft_channel_set_handler(caller, NULL, NULL);
@@ -681,4 +706,15 @@ void ft_channel_shout(FtChannel *ch, const void *data, size_t len)
 uint32_t ft_channel_peer_age_ms(FtChannel *ch)
 {
     return ch->links ? ft_links_peer_age_ms(ch->links) : 0;
+}
+
+char *ft_channel_remote_host(FtChannel *ch)
+{
+    SocketAddress *a = qio_channel_socket_get_remote_address(
+        QIO_CHANNEL_SOCKET(ch->ioc), NULL);
+    char *host = a && a->type == SOCKET_ADDRESS_TYPE_INET ?
+                 g_strdup(a->u.inet.host) : NULL;
+
+    qapi_free_SocketAddress(a);
+    return host;
 }

@@ -7,6 +7,7 @@
 #define MIGRATION_FT_CHANNEL_H
 
 #include "io/channel-socket.h"
+#include "lease.h"
 #include "links.h"
 #include "wire.h"
 
@@ -79,6 +80,21 @@ void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque);
  */
 bool ft_channel_write(FtChannel *ch, const void *data, size_t len);
 
+/** ft_channel_set_timeout: beats as the peer's timeout wants them */
+void ft_channel_set_timeout(FtChannel *ch, uint32_t timeout_ms);
+
+/**
+ * ft_channel_take_beat: the reader has got a beat
+ *
+ * Its counter is echoed from now on, its echo renews the lease.
+ */
+void ft_channel_take_beat(FtChannel *ch, const FtBeat *beat);
+
+/**
+ * ft_channel_lease: what the peer has proved to have heard from us (lease.h)
+ */
+FtLease *ft_channel_lease(FtChannel *ch);
+
 /** ft_channel_beat: send a beat if one is due; false: connection gone */
 bool ft_channel_beat(FtChannel *ch);
 
@@ -90,6 +106,9 @@ bool ft_channel_beat(FtChannel *ch);
  * the connection or when the peer breaks the protocol.
  */
 int ft_channel_read(FtChannel *ch, FtRecord *rec, Error **errp);
+
+/** ft_channel_ended: the last read failed because the connection has ended */
+bool ft_channel_ended(FtChannel *ch);
 
 /** ft_channel_poll: wait for input, at most @ms; for a thread of its own */
 void ft_channel_poll(FtChannel *ch, uint32_t ms);
@@ -138,6 +157,9 @@ int64_t ft_channel_last_tx(FtChannel *ch);
  */
 int64_t ft_channel_tx_gap(FtChannel *ch);
 void ft_channel_reset_tx_gap(FtChannel *ch);
+
+/** ft_channel_remote_host: numeric; to be freed; NULL: it has none */
+char *ft_channel_remote_host(FtChannel *ch);
 
 uint64_t ft_channel_bytes_sent(FtChannel *ch);
 uint64_t ft_channel_bytes_received(FtChannel *ch);

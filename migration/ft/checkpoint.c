@@ -23,10 +23,12 @@
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
+#include "failout.h"
 #include "fault.h"
 #include "firstcopy.h"
 #include "gate.h"
 #include "harvest.h"
+#include "loop.h"
 #include "options.h"
 #include "pacer.h"
 #include "primary.h"
@@ -46,7 +48,15 @@ static struct {
     bool copying;
     bool acked;                 /* an epoch was committed */
     uint64_t released;          /* the output of epochs up to this one */
+    int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
+
+    /* The last one of this connection; finish() */
+    QEMUTimer *last_timer;
+    bool (*stop)(void);         /* NULL: not asked for, or done */
+    void (*finished)(const char *error);
 } cp;
+
+#define LAST_RETRY_MS 1
 
 uint64_t ft_checkpoint_committed(void)
 {
@@ -123,9 +133,14 @@ static void take_cut(FtCutCause cause)
         break;
     }
     count_cut(cause);
+    if (cp.cut.last) {
+        ft_fault(FT_FAULT_SWITCH_CUT);
+    }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
     ft_pacer_cut_done(cp.cut.total - cp.cut.check);
     ft_epoch_sent(&cp.epoch);
+    cp.sent_at = ft_lease_now();
+    cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;
     ft_ship(&cp.ship, &cp.cut, cp.ch);
 }
 
@@ -140,14 +155,25 @@ static void first_cut(const char *error)
     take_cut(FT_CAUSE_INTERVAL);
 }
 
-/* What waits, if anything, for the disks only */
+/* The peer cannot have taken over, unless the connection has ended */
+static bool still_ours(void)
+{
+    return cp.ch && ft_lease_valid(ft_channel_lease(cp.ch), ft_lease_now());
+}
+
+/* What waits, if anything, for the disks, or for the next beat */
 static void release(void)
 {
     uint64_t stable = ft_mirror_stable(cp.epoch.stable);
+    void (*finished)(const char *error);
 
-    if (stable > cp.released) {
+    if (stable > cp.released && ft_gate_release(stable, still_ours)) {
         cp.released = stable;
-        ft_gate_release(stable);
+    }
+    if (cp.cut.last && cp.finished && cp.released == cp.cut.epoch) {
+        finished = cp.finished;
+        cp.finished = NULL;
+        finished(NULL);
     }
 }
 
@@ -195,6 +221,46 @@ static FtDiskSync disk_sync_mode(void)
     return mode;
 }
 
+/* In the channel's thread, before the first copy */
+static void populate(FtChannel *ch, void *opaque)
+{
+    ft_cut_populate(opaque);
+}
+
+/* Top level: a timer */
+static void last_cut(void *opaque)
+{
+    void (*finished)(const char *error) = cp.finished;
+
+    if (!cp.stop || cp.epoch.phase != FT_EPOCH_IDLE) {
+        return;
+    }
+    if (ft_mirror_overloaded() || ft_failout_pending() || !cp.stop()) {
+        timer_mod(cp.last_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  LAST_RETRY_MS);
+        return;
+    }
+    cp.stop = NULL;
+    cp.cut.last = true;
+    take_cut(FT_CAUSE_INTERVAL);
+    if (cp.finished && cp.epoch.phase == FT_EPOCH_IDLE) {
+        cp.finished = NULL;
+        finished("a reset, a shutdown or a failing disk came in between");
+    }
+}
+
+static void checkpoint_finish(bool (*stop)(void),
+                              void (*done)(const char *error))
+{
+    ft_pacer_stop();
+    if (!cp.last_timer) {
+        cp.last_timer = timer_new_ms(QEMU_CLOCK_REALTIME, last_cut, NULL);
+    }
+    cp.stop = stop;
+    cp.finished = done;
+    timer_mod(cp.last_timer, 0);
+}
+
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
 {
     /* Checks are counted over the life of the process */
@@ -219,6 +285,7 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
+    ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
     cp.released = 0;
     if (ft_opts.shared) {
@@ -245,6 +312,7 @@ static bool take_ack(const FtRecord *rec, Error **errp)
         return false;
     }
     cp.acked = true;
+    ft_lease_proof(ft_channel_lease(cp.ch), cp.sent_at, cp.sent_age);
     ft_fault(FT_FAULT_ACK_RECEIVED);
     ft_window_add(&ft_counters.ack,
                   us(get_clock() - cp.cut.start - cp.cut.total));
@@ -261,12 +329,17 @@ static void checkpoint_settled(bool ending)
     if (acked) {
         ft_mirror_commit(cp.epoch.committed);
         if (cp.epoch.committed == 1) {
+            ft_counters.sync_time_ms =
+                MAX((get_clock() - ft_primary.connected_ns) / 1000000, 1);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
         }
     }
     release();
     if (acked && !ending) {
         ft_pacer_committed();
+        if (cp.stop) {
+            timer_mod(cp.last_timer, 0);
+        }
     }
 }
 
@@ -285,6 +358,11 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     return false;
 }
 
+static bool checkpoint_exposed(void)
+{
+    return cp.epoch.current > 1;
+}
+
 static void checkpoint_quiesce(void)
 {
     ft_pacer_stop();
@@ -293,8 +371,11 @@ static void checkpoint_quiesce(void)
 static void checkpoint_detach(void)
 {
     ft_pacer_stop();
+    cp.stop = NULL;
+    cp.finished = NULL;
     ft_disk_sync_stop();
     ft_mirror_stop();
+    cp.ch = NULL;
 }
 
 static void checkpoint_stop(void)
@@ -312,6 +393,8 @@ const FtMode ft_checkpoint_mode = {
     .start = checkpoint_start,
     .record = checkpoint_record,
     .settled = checkpoint_settled,
+    .exposed = checkpoint_exposed,
+    .finish = checkpoint_finish,
     .quiesce = checkpoint_quiesce,
     .detach = checkpoint_detach,
     .stop = checkpoint_stop,

@@ -17,6 +17,7 @@ typedef struct FtCut {
     FtArena pages;              /* their content, in the same order */
     uint64_t npages;
     GByteArray *device;
+    bool last;                  /* of a guest that is stopped; see below */
     bool hashed;
     uint64_t ram_hash, device_hash;
 
@@ -34,12 +35,22 @@ typedef enum FtCutResult {
 
 bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
                  Error **errp);
+
+/**
+ * ft_cut_populate: have the memory for a usual cut; tens of milliseconds
+ *
+ * Any thread, before the first cut.
+ */
+void ft_cut_populate(FtCut *cut);
 void ft_cut_destroy(FtCut *cut);
 
 /**
  * ft_cut_take: stop the guest, collect everything, let it go on
  *
  * @hash: also hash all RAM and the device state (self-check)
+ *
+ * With @cut->last the guest goes on elsewhere: the caller has stored the run
+ * state it is to have there (global_state_store()) and stopped it.
  *
  * Top level of the main loop only: a timer, an fd handler or an event
  * notifier; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it
@@ -51,8 +62,17 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
 /**
  * ft_cut_harvest: only list the pages written since the last harvest
  *
- * For the first copy.  Same conditions; false: skipped.
+ * For the first copy.  @list NULL: forget them.  Same conditions; false:
+ * skipped.
  */
 bool ft_cut_harvest(FtRam *ram, FtArena *list);
+
+/**
+ * ft_cut_longest_us: how long the guest has stood still at most
+ *
+ * In a cut or a harvest since ft_cut_forget_longest(); main loop.
+ */
+uint64_t ft_cut_longest_us(void);
+void ft_cut_forget_longest(void);
 
 #endif

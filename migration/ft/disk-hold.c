@@ -451,7 +451,7 @@ bool ft_hold_settle(Error **errp)
 {
     bool ok;
 
-    if (!ft_hold_on()) {
+    if (!ft_hold_on() || hold.is_void) {
         return true;
     }
     if (hold.stuck) {
@@ -529,6 +529,14 @@ void ft_hold_drop(void)
 bool ft_hold_is_void(void)
 {
     return hold.is_void;
+}
+
+void ft_hold_reset(void)
+{
+    if (hold.is_void) {
+        qatomic_set(&hold.on, false);
+        qatomic_set(&hold.is_void, false);
+    }
 }
 
 static void prepare(void)

@@ -84,4 +84,11 @@ void ft_hold_drop(void);
 /** ft_hold_is_void: that has happened */
 bool ft_hold_is_void(void);
 
+/**
+ * ft_hold_reset: requests pass again after ft_hold_drop()
+ *
+ * When there are none and the filters are gone: for another life.
+ */
+void ft_hold_reset(void);
+
 #endif

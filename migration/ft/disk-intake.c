@@ -208,6 +208,11 @@ char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
     return error;
 }
 
+char *ft_disk_intake_idle(FtDiskIntake *in)
+{
+    return in->shared ? NULL : await(in, FT_APPLY_IDLE, 0);
+}
+
 char *ft_disk_intake_end(FtDiskIntake *in)
 {
     FtJournalPart part;
@@ -221,11 +226,14 @@ char *ft_disk_intake_end(FtDiskIntake *in)
     return await(in, FT_APPLY_IDLE, 0);
 }
 
-static bool lock_shared(FtDiskIntake *in, uint32_t ms, Error **errp)
+bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp)
 {
     int64_t end = get_clock() + ms * 1000000LL;
     Error *err = NULL;
 
+    if (!in->shared || in->locked) {
+        return true;
+    }
     while (!ft_images_lock(&in->disks, &err)) {
         if (get_clock() >= end) {
             error_propagate(errp, err);
@@ -235,13 +243,14 @@ static bool lock_shared(FtDiskIntake *in, uint32_t ms, Error **errp)
         err = NULL;
         g_usleep(LOCK_NAP_US);
     }
+    in->locked = true;
     return true;
 }
 
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
 {
     if (in->shared) {
-        if (!lock_shared(in, lock_ms, errp) ||
+        if (!ft_disk_intake_lock(in, lock_ms, errp) ||
             !ft_images_add(in->apply, &in->disks, errp)) {
             return false;
         }

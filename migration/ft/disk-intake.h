@@ -22,6 +22,7 @@ typedef struct FtDiskIntake {
     FtJournalPart kept;         /* shared: what the images may lack */
     uint64_t acked;             /* the primary is about to know of it */
     uint64_t stable;            /* and of this */
+    bool locked;                /* shared images are ours now */
     bool durable;               /* of the last commit */
     uint64_t last_bytes;        /* to see whether the disks get on */
     int64_t moved_ns;           /* when they last did */
@@ -34,13 +35,16 @@ typedef struct FtDiskIntake {
  *
  * ft_disk_intake_find: list this machine's disks, to be compared
  * ft_disk_intake_open: be ready for records from @ch
+ * ft_disk_intake_lock: take the locks of shared images, waiting at most
+ *     @ms; once it has succeeded it does nothing
  * ft_disk_intake_finish: the receiver has ended: have everything that is
- *     committed in the images, waiting at most @lock_ms for the locks of
- *     shared ones; false with @errp set: this copy must not be used
+ *     committed in the images; the same lock first; false with @errp set:
+ *     this copy must not be used
  * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
 bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp);
+bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp);
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp);
 uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);
 void ft_disk_intake_destroy(FtDiskIntake *in);
@@ -60,6 +64,7 @@ void ft_disk_intake_destroy(FtDiskIntake *in);
  * ft_disk_intake_commit: the open epoch is committed: have it applied, and
  *     wait for what has to be true before it is acknowledged; the ACK's
  *     stable is put into @stable
+ * ft_disk_intake_idle: wait until all that is committed is in the images
  * ft_disk_intake_end: have everything applied, no epoch will follow
  */
 bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
@@ -67,6 +72,7 @@ bool ft_disk_intake_record(FtDiskIntake *in, const FtRecord *rec,
 void ft_disk_intake_begin(FtDiskIntake *in);
 char *ft_disk_intake_turn(FtDiskIntake *in);
 char *ft_disk_intake_room(FtDiskIntake *in);
+char *ft_disk_intake_idle(FtDiskIntake *in);
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable);
 char *ft_disk_intake_end(FtDiskIntake *in);

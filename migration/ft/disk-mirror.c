@@ -69,6 +69,7 @@ void ft_mirror_detach(void)
         }
     }
     ft_disks_free(&mirror.disks);
+    ft_hold_reset();
     mirror.attached = false;
 }
 
@@ -115,7 +116,11 @@ void ft_mirror_stop(void)
 {
     flush.finished = NULL;
     ft_disk_log_stop();
-    ft_hold_release(ft_primary_mended);
+}
+
+bool ft_mirror_release(void)
+{
+    return ft_hold_release(ft_primary_mended);
 }
 
 bool ft_mirror_settle(Error **errp)

@@ -34,8 +34,16 @@ FtFilter *ft_mirror_filter(uint32_t index);
 void ft_mirror_start(FtChannel *ch, const uint64_t *epoch,
                      void (*settled)(void));
 
-/** ft_mirror_stop: the peer is gone: what was held goes to shared disks */
+/** ft_mirror_stop: the peer is gone; what is held for shared disks stays so */
 void ft_mirror_stop(void);
+
+/**
+ * ft_mirror_release: this copy goes on alone: what was held goes to shared
+ * disks; waits
+ *
+ * False: a disk has failed, the guest is stopped (ft_mirror_stuck()).
+ */
+bool ft_mirror_release(void);
 
 /**
  * ft_mirror_settle: what is committed is in shared disks, stable; waits

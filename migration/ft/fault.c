@@ -20,11 +20,16 @@ static const char *const names[] = {
     [FT_FAULT_RELEASE_HALF] = "release-half",
     [FT_FAULT_DISK_SYNC] = "disk-sync",
     [FT_FAULT_DISK_WRITE] = "disk-write",
+    [FT_FAULT_SWITCH_CUT] = "switch-cut",
+    [FT_FAULT_SWITCH_READY] = "switch-ready",
+    [FT_FAULT_SWITCH_SAID] = "switch-said",
     [FT_FAULT_RECV_HALF] = "recv-half",
     [FT_FAULT_STAGED] = "staged",
     [FT_FAULT_ACKED] = "acked",
     [FT_FAULT_APPLY_HALF] = "apply-half",
     [FT_FAULT_DISK_APPLIED] = "disk-applied",
+    [FT_FAULT_SWITCH_HEARD] = "switch-heard",
+    [FT_FAULT_SWITCH_LOADED] = "switch-loaded",
 };
 QEMU_BUILD_BUG_ON(ARRAY_SIZE(names) != FT_FAULT__MAX);
 

@@ -22,12 +22,17 @@ typedef enum FtFaultPoint {
     FT_FAULT_RELEASE_HALF,      /* one held packet is let go, more wait */
     FT_FAULT_DISK_SYNC,         /* a part of a disk was copied */
     FT_FAULT_DISK_WRITE,        /* a write is in the image and in the log */
+    FT_FAULT_SWITCH_CUT,        /* stopped for a switchover, cut, not sent */
+    FT_FAULT_SWITCH_READY,      /* all is let go, the peer not told yet */
+    FT_FAULT_SWITCH_SAID,       /* the peer has been told to go on */
     /* secondary */
     FT_FAULT_RECV_HALF,         /* an epoch has begun to arrive */
     FT_FAULT_STAGED,            /* an epoch is complete, not acknowledged */
     FT_FAULT_ACKED,             /* acknowledged, not applied */
     FT_FAULT_APPLY_HALF,        /* applied in part */
     FT_FAULT_DISK_APPLIED,      /* one more write is in the image */
+    FT_FAULT_SWITCH_HEARD,      /* told to go on, nothing done about it */
+    FT_FAULT_SWITCH_LOADED,     /* the device state is loaded, nobody told */
     FT_FAULT__MAX,
 } FtFaultPoint;
 

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Rounds, as in live migration: round 0 sends every page, each later round
- * those written during the one before.  A round is sent by the channel's
+ * those written since the one before began.  A round is sent by the channel's
  * thread from guest RAM as it is at that moment; a page that changes while
  * it is read was marked dirty before the store or will be after it, so the
  * next round or the first cut sends it again.  Between rounds the vCPUs
@@ -163,6 +163,8 @@ bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
     for (uint32_t i = 0; i < ram->n; i++) {
         used += ram->blocks[i].used;
     }
+    /* Round 0 has all that was written before; if this is put off, so what */
+    ft_cut_harvest(ram, NULL);
     fc->remaining = used;
     active = fc;
     event_notifier_set_handler(&fc->done, round_done);

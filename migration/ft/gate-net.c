@@ -9,17 +9,62 @@
  *
  * Not a NetQueue: that drops silently beyond 10000 packets.
  *
+ * What comes the other way passes, except during a switchover (inbound.c).
+ *
  * Created directly, not through -object: the checks of a user's filter
  * (an id, one queue only) do not apply.
+ *
+ * With stamp=on (a test aid) each of the guest's frames follows one of ours
+ * that says which generation let it go, through the same back end: whoever
+ * captures it sees whether two copies ever acted.
  */
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "qemu/iov.h"
 #include "net/filter.h"
 #include "net/net.h"
 #include "qom/object.h"
 #include "gate.h"
+#include "inbound.h"
+#include "options.h"
+#include "state.h"
 
 #define TYPE_FILTER_FT "filter-ft"
+#define STAMP_ETHERTYPE 0x88b5  /* IEEE 802: local experimental */
+
+typedef struct QEMU_PACKED FtStamp {
+    uint8_t to[6], from[6];
+    uint16_t ethertype;
+    uint64_t generation, counter;
+    uint8_t padding[30];        /* to the least length of a frame, 60 */
+} FtStamp;
+QEMU_BUILD_BUG_ON(sizeof(FtStamp) != 60);
+
+/* Of the frame that comes next; nothing when the user did not ask for it */
+static void stamp_next(NetFilterState *nf)
+{
+    static uint64_t counter;
+    static const uint8_t vnet_hdr[32];
+    int hdr_len = nf->netdev->vnet_hdr_len;
+    FtStamp s = {
+        .to = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+        .from = { 0x02, 'f', 't' },
+        .ethertype = cpu_to_be16(STAMP_ETHERTYPE),
+        .generation = cpu_to_be64(ft_status.generation),
+    };
+    struct iovec iov[] = {
+        { .iov_base = (void *)vnet_hdr, .iov_len = hdr_len },
+        { .iov_base = &s, .iov_len = sizeof(s) },
+    };
+
+    if (!ft_opts.stamp) {
+        return;
+    }
+    assert(hdr_len <= sizeof(vnet_hdr));
+    s.counter = cpu_to_be64(++counter);
+    qemu_netfilter_pass_to_next(nf->netdev->peer, 0, hdr_len ? iov : iov + 1,
+                                hdr_len ? 2 : 1, nf);
+}
 
 static void net_release(void *target, unsigned flags,
                         const uint8_t *data, size_t len)
@@ -27,6 +72,7 @@ static void net_release(void *target, unsigned flags,
     NetFilterState *nf = target;
     struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 
+    stamp_next(nf);
     qemu_netfilter_pass_to_next(nf->netdev->peer, flags, &iov, 1, nf);
 }
 
@@ -45,8 +91,14 @@ static ssize_t filter_ft_receive(NetFilterState *nf, NetClientState *sender,
                                  unsigned flags, const struct iovec *iov,
                                  int iovcnt, NetPacketSent *sent_cb)
 {
+    if (sender == nf->netdev) {
+        /* On its way to the guest */
+        return ft_inbound_take(sender, iov, iovcnt) ?
+               iov_size(iov, iovcnt) : 0;
+    }
     switch (ft_gate_mode) {
     case FT_GATE_PASS:
+        stamp_next(nf);
         return 0;
     case FT_GATE_HOLD:
         ft_gate_hold(&net_gate, nf, flags, iov, iovcnt);
@@ -103,7 +155,7 @@ static void attach(NetClientState *nc)
     g_autofree char *name = g_strdup_printf("ft-gate%u", n++);
 
     nf->netdev = nc;
-    nf->direction = NET_FILTER_DIRECTION_RX;
+    nf->direction = NET_FILTER_DIRECTION_ALL;
     nf->on = true;
     object_property_add_child(object_get_objects_root(), name, OBJECT(nf));
     object_unref(OBJECT(nf));

@@ -60,7 +60,7 @@ void ft_gate_hold_from(const uint64_t *current, void (*on_output)(void))
 void ft_gate_open(void)
 {
     ft_gate_mode = FT_GATE_PASS;
-    ft_gate_release(UINT64_MAX);
+    ft_gate_release(UINT64_MAX, NULL);
     current_epoch = NULL;
 }
 
@@ -98,17 +98,21 @@ void ft_gate_hold(const FtGateOps *ops, void *target, unsigned flags,
     output_cb();
 }
 
-void ft_gate_release(uint64_t epoch)
+bool ft_gate_release(uint64_t epoch, bool (*may)(void))
 {
     FtHeld *h;
 
     while ((h = QTAILQ_FIRST(&queue)) && h->epoch <= epoch) {
+        if (may && !may()) {
+            return false;
+        }
         unlink_held(h);
         counts.released++;
         h->ops->release(h->target, h->flags, h->data, h->len);
         free_held(h);
         ft_fault(FT_FAULT_RELEASE_HALF);
     }
+    return true;
 }
 
 void ft_gate_forget(void *target)

@@ -51,8 +51,15 @@ void ft_gate_close(void);
 void ft_gate_hold(const FtGateOps *ops, void *target, unsigned flags,
                   const struct iovec *iov, int iovcnt);
 
-/** ft_gate_release: let go what belongs to epochs up to @epoch, in order */
-void ft_gate_release(uint64_t epoch);
+/**
+ * ft_gate_release: let go what belongs to epochs up to @epoch, in order
+ *
+ * @may: asked before each item, so that as little as possible lies between
+ *     the question and the system call; NULL: yes
+ *
+ * False: it said no, and the rest is still held.
+ */
+bool ft_gate_release(uint64_t epoch, bool (*may)(void));
 
 /** ft_gate_forget: drop what is held for @target, which goes away */
 void ft_gate_forget(void *target);

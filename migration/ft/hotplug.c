@@ -24,6 +24,7 @@
 #include "secondary.h"
 #include "start.h"
 #include "state.h"
+#include "uplink.h"
 
 static QEMUTimer *timer;
 static char *change;
@@ -41,6 +42,7 @@ static void machine_changed(void *opaque)
         ft_gate_net_attach();
         ft_gate_console_attach();
     }
+    ft_uplink_find();
     g_free(change);
     change = NULL;
 }

@@ -58,7 +58,7 @@ void ft_link_view_update(FtChannel *ch)
         }
     }
     down = describe_down();
-    ft_state_set_links(down);
+    ft_state_lack(FT_LACK_LINK, down);
 }
 
 FtLinkInfoList *ft_link_view_list(void)

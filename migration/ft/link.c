@@ -50,9 +50,17 @@ FtLink *ft_link_new(QIOChannelSocket *sioc, uint32_t number,
     return l;
 }
 
+void ft_link_reset(FtLink *l)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 void ft_link_free(FtLink *l)
 {
     qio_channel_shutdown(l->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
+    qio_channel_close(l->ioc, NULL);
     object_unref(OBJECT(l->ioc));
     g_byte_array_free(l->out, true);
     g_free(l->text);

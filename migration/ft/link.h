@@ -52,6 +52,13 @@ typedef struct FtLink {
 FtLink *ft_link_new(QIOChannelSocket *sioc, uint32_t number,
                     const char *text);
 
+/**
+ * ft_link_reset: let ft_link_free() end it at once, with all that is under way
+ *
+ * Where nothing is acknowledged an orderly end waits behind what was sent.
+ */
+void ft_link_reset(FtLink *l);
+
 /** ft_link_free: end the connection */
 void ft_link_free(FtLink *l);
 

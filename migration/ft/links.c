@@ -59,6 +59,7 @@ struct FtLinks {
     bool shut;
 
     /* The reader's */
+    bool ended;                 /* no link is left */
     bool ready;                 /* primary: the peer knows the session */
     int64_t retry_ns[FT_WIRE_MAX_LINKS];
     int64_t lost_ns;            /* when the active link was lost */
@@ -527,6 +528,7 @@ static void drop_silent(FtLinks *ls, int64_t now)
         FtLink *l = ls->link[i];
 
         if (l && l != ls->active && now - l->last_rx > ls->timeout_ns) {
+            ft_link_reset(l);
             drop(ls, l, FT_REDIAL_MS);
         }
     }
@@ -557,6 +559,7 @@ static FtLink *switching(FtLinks *ls)
 
 static FtLinksEvent gone(FtLinks *ls, Error **errp)
 {
+    ls->ended = true;
     error_setg(errp, "%s", ls->why ?: "all links to the peer are lost");
     return FT_LINKS_GONE;
 }
@@ -571,6 +574,7 @@ static FtLinksEvent find_another(FtLinks *ls, int64_t now, uint64_t taken,
         return FT_LINKS_DRY;
     }
     if (l) {
+        ft_link_reset(l);
         drop(ls, l, FT_REDIAL_MS);
     }
     l = best_standby(ls, 0);
@@ -591,6 +595,7 @@ static FtLinksEvent judge(FtLinks *ls, uint64_t taken, Error **errp)
         g_free(ls->why);
         ls->why = g_strdup_printf("the link to %s is silent",
                                   ls->active->text);
+        ft_link_reset(ls->active);
         drop(ls, ls->active, FT_REDIAL_MS);
     }
     if (ls->dials) {
@@ -679,6 +684,11 @@ void ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms)
 uint32_t ft_links_peer_age_ms(FtLinks *ls)
 {
     return qatomic_read(&ls->peer_age_ms);
+}
+
+bool ft_links_ended(FtLinks *ls)
+{
+    return ls->ended;
 }
 
 /* More links */

@@ -80,6 +80,9 @@ FtLinksEvent ft_links_receive(FtLinks *ls, uint64_t taken, void *buf,
  */
 bool ft_links_record(FtLinks *ls, const FtRecord *rec, Error **errp);
 
+/** ft_links_ended: were they lost, or has the peer broken the protocol? */
+bool ft_links_ended(FtLinks *ls);
+
 /** ft_links_poll: wait until there is something to read, or @wake_fd is */
 void ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms);
 

@@ -16,14 +16,17 @@
 #include "qapi/qapi-visit-ft.h"
 #include "qapi/qobject-input-visitor.h"
 #include "qapi/qobject-output-visitor.h"
+#include "qobject/qdict.h"
 #include "qobject/qjson.h"
 #include "qobject/qobject.h"
 #include "hw/core/cpu.h"
 #include "migration/vmstate.h"
 #include "system/system.h"
+#include "arbiter.h"
 #include "compat.h"
 #include "machine.h"
 #include "options.h"
+#include "version.h"
 
 #define FLAG_READONLY 1u
 #define FLAG_RESIZABLE 2u
@@ -44,6 +47,7 @@ static int collect_device(Object *obj, void *opaque)
     id->address = qdev_get_dev_path(dev) ?: g_strdup("");
     id->type = g_strdup(object_get_typename(obj));
     id->version = vmsd ? vmsd->version_id : 0;
+    id->minimum = vmsd ? vmsd->minimum_version_id : 0;
     g_ptr_array_add(devices, id);
     return 0;
 }
@@ -93,6 +97,7 @@ static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
 {
     FtMachine *m = g_new0(FtMachine, 1);
 
+    m->ft_version = g_strdup(ft_version);
     m->qemu = g_strdup(QEMU_FULL_VERSION);
     m->uuid = qemu_uuid_unparse_strdup(&qemu_uuid);
     m->machine = g_strdup(MACHINE_GET_CLASS(current_machine)->name);
@@ -106,23 +111,81 @@ static FtMachine *describe(const FtRam *ram, const FtDisks *disks,
     m->disks = ft_disks_describe(disks);
     m->shared = ft_opts.shared;
     m->generation = generation;
+    m->timeout = ft_opts.timeout_ms;
+    m->arbiter = g_strdup(ft_arbiter_name());
+    m->listen = g_strdup(ft_opts.listen_at.text);
     return m;
+}
+
+static QObject *to_qobject(FtMachine *m)
+{
+    QObject *obj = NULL;
+    Visitor *v = qobject_output_visitor_new(&obj);
+
+    visit_type_FtMachine(v, NULL, &m, &error_abort);
+    visit_complete(v, &obj);
+    visit_free(v);
+    return obj;
 }
 
 char *ft_machine_describe(const FtRam *ram, const FtDisks *disks,
                           uint64_t generation)
 {
     g_autoptr(FtMachine) m = describe(ram, disks, generation);
-    QObject *obj = NULL;
-    Visitor *v = qobject_output_visitor_new(&obj);
-    GString *json;
+    QObject *obj = to_qobject(m);
+    GString *json = qobject_to_json(obj);
 
-    visit_type_FtMachine(v, NULL, &m, &error_abort);
-    visit_complete(v, &obj);
-    visit_free(v);
-    json = qobject_to_json(obj);
     qobject_unref(obj);
     return g_string_free(json, false);
+}
+
+/* A newer patch level may say more than this one knows of */
+static void drop_unknown(QObject *obj, FtMachine *here)
+{
+    QDict *theirs = qobject_to(QDict, obj), *ours;
+    const QDictEntry *e, *next;
+    QObject *known;
+
+    if (!theirs) {
+        return;
+    }
+    g_free(here->listen);
+    here->listen = g_strdup("");
+    known = to_qobject(here);
+    ours = qobject_to(QDict, known);
+    for (e = qdict_first(theirs); e; e = next) {
+        next = qdict_next(theirs, e);
+        if (!qdict_haskey(ours, qdict_entry_key(e))) {
+            qdict_del(theirs, qdict_entry_key(e));
+        }
+    }
+    qobject_unref(known);
+}
+
+/* "10.0" of "10.0.8 (Debian ...)" */
+static size_t series_length(const char *version)
+{
+    size_t n = strspn(version, "0123456789");
+
+    return version[n] == '.' ? n + 1 + strspn(version + n + 1, "0123456789") :
+           n;
+}
+
+static bool same_series(const FtMachine *here, const FtMachine *there,
+                        Error **errp)
+{
+    size_t n = series_length(here->qemu);
+
+    if (n == series_length(there->qemu) &&
+        !strncmp(here->qemu, there->qemu, n)) {
+        return true;
+    }
+    error_setg(errp, "the QEMU version differs: %s with QEMU-FT %s on the "
+               "secondary, %.200s with QEMU-FT %.200s on the primary; their "
+               "series (%.*s) has to be the same", here->qemu,
+               here->ft_version, there->qemu, there->ft_version, (int)n,
+               here->qemu);
+    return false;
 }
 
 static bool same_text(const char *what, const char *here, const char *there,
@@ -175,9 +238,14 @@ static bool same_ram(FtRamBlockList *here, FtRamBlockList *there,
     return true;
 }
 
+/*
+ * A state is loaded by the version that wrote it, or by a newer one that
+ * knows it still
+ */
 static bool same_device(FtDeviceId *a, FtDeviceId *b, Error **errp)
 {
-    if (!g_str_equal(a->type, b->type) || a->version != b->version) {
+    if (!g_str_equal(a->type, b->type) || a->version < b->version ||
+        a->minimum > b->version) {
         error_setg(errp, "the device at %s differs: %s version %d on the "
                    "secondary, %.200s version %d on the primary",
                    a->path, a->type, a->version, b->type, b->version);
@@ -223,7 +291,7 @@ static bool same_devices(FtDeviceIdList *here, FtDeviceIdList *there,
 
 bool ft_machine_matches(const char *json, const FtRam *ram,
                         const FtDisks *disks, uint64_t *used,
-                        uint64_t *generation, Error **errp)
+                        FtTerms *terms, Error **errp)
 {
     g_autoptr(FtMachine) here = describe(ram, disks, 0);
     g_autoptr(FtMachine) there = NULL;
@@ -235,6 +303,7 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                    "valid JSON");
         return false;
     }
+    drop_unknown(obj, here);
     v = qobject_input_visitor_new(obj);
     visit_type_FtMachine(v, NULL, &there, NULL);
     visit_free(v);
@@ -244,8 +313,10 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                    "complete");
         return false;
     }
-    *generation = there->generation;
-    if (!same_text("the QEMU version", here->qemu, there->qemu, errp) ||
+    terms->generation = there->generation;
+    terms->timeout_ms = CLAMP(there->timeout, FT_TIMEOUT_MIN_MS,
+                              FT_TIMEOUT_MAX_MS);
+    if (!same_series(here, there, errp) ||
         !same_text("the VM (-uuid)", here->uuid, there->uuid, errp) ||
         !same_text("the machine type (-machine)", here->machine,
                    there->machine, errp) ||
@@ -259,6 +330,9 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
                      errp) ||
         !same_devices(here->devices, there->devices, errp) ||
         !same_ram(here->ram, there->ram, errp) ||
+        !same_text("the arbiter's record (key arbiter)",
+                   *here->arbiter ? here->arbiter : "none",
+                   *there->arbiter ? there->arbiter : "none", errp) ||
         !same_text("the key shared", here->shared ? "on" : "off",
                    there->shared ? "on" : "off", errp) ||
         !ft_disks_match(here->disks, there->disks, here->shared, errp)) {
@@ -267,5 +341,6 @@ bool ft_machine_matches(const char *json, const FtRam *ram,
     for (FtRamBlockList *l = there->ram; l; l = l->next) {
         *used++ = l->value->used;
     }
+    terms->listen = g_strdup(there->listen);
     return true;
 }

@@ -15,10 +15,12 @@
 #include "qemu/config-file.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
+#include "arbiter-options.h"
 #include "ft.h"
 #include "keeper.h"
 #include "options.h"
 #include "start.h"
+#include "uplink.h"
 
 FtOptions ft_opts = {
     .interval_ms = 100,
@@ -39,7 +41,8 @@ static const struct {
     { "output-delay", &ft_opts.output_delay_us, 0, 1000000 },
     { "quiet", &ft_opts.quiet_us, 0, 1000000 },
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
-    { "timeout", &ft_opts.timeout_ms, 50, 60000 },
+    { "timeout", &ft_opts.timeout_ms, FT_TIMEOUT_MIN_MS,
+      FT_TIMEOUT_MAX_MS },
     { "self-check", &ft_opts.self_check, 0, 1000000 },
     { "sync-rate", &ft_opts.sync_rate, 0, 1000000 },
 };
@@ -66,6 +69,11 @@ static QemuOptsList ft_opts_list = {
             .name = "peer",
             .type = QEMU_OPT_STRING,
             .help = "host:port of a further peer to dial; may be repeated",
+        }, {
+            .name = "listen",
+            .type = QEMU_OPT_STRING,
+            .help = "[addr]:port on which a primary waits for its guest once "
+                    "the peer has it",
         }, {
             .name = "interval",
             .type = QEMU_OPT_NUMBER,
@@ -118,10 +126,52 @@ static QemuOptsList ft_opts_list = {
             .help = "both sides use the same images, on shared storage",
             .def_value_str = "off",
         }, {
+            .name = "arbiter-force",
+            .type = QEMU_OPT_BOOL,
+            .help = "start the guest although the arbiter says that another "
+                    "host has it, whose copy is lost",
+            .def_value_str = "off",
+        }, {
+            .name = "uplink",
+            .type = QEMU_OPT_STRING,
+            .help = "interface ([netdev:]name) to watch instead of those "
+                    "found; may be repeated; off: watch none",
+        }, {
             .name = "sync-rate",
             .type = QEMU_OPT_NUMBER,
             .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
+        }, {
+            .name = "stamp",
+            .type = QEMU_OPT_BOOL,
+            .help = "test aid: before each of the guest's frames send one "
+                    "that says the generation",
+            .def_value_str = "off",
+        }, {
+            .name = "arbiter",
+            .type = QEMU_OPT_STRING,
+            .help = "who decides when the link is cut: "
+                    "etcd://host:port/prefix (more hosts after doubled "
+                    "commas: a:2379,,b:2379), file:/path, or none",
+            .def_value_str = "none",
+        }, {
+            .name = "arbiter-tls",
+            .type = QEMU_OPT_STRING,
+            .help = "directory with ca-cert.pem and, if etcd asks for them, "
+                    "client-cert.pem and client-key.pem",
+        }, {
+            .name = "arbiter-user",
+            .type = QEMU_OPT_STRING,
+            .help = "user at etcd",
+        }, {
+            .name = "arbiter-secret",
+            .type = QEMU_OPT_STRING,
+            .help = "id of the -object secret with that user's password",
+        }, {
+            .name = "host",
+            .type = QEMU_OPT_STRING,
+            .help = "this host's name in the arbiter's record (default: the "
+                    "host name)",
         },
         { /* end of list */ }
     },
@@ -140,11 +190,28 @@ static int add_peer(void *opaque, const char *name, const char *value,
     return g_str_equal(name, "peer") && !ft_peers_add(value, errp) ? -1 : 0;
 }
 
+static int add_uplink(void *opaque, const char *name, const char *value,
+                      Error **errp)
+{
+    return g_str_equal(name, "uplink") && !ft_uplink_option(value, errp) ?
+           -1 : 0;
+}
+
 /* Who listens has peers for the time after a takeover */
 static bool apply_addresses(QemuOpts *opts, bool listen, Error **errp)
 {
     const char *address = qemu_opt_get(opts, "address");
+    const char *later = qemu_opt_get(opts, "listen");
 
+    if (listen && later) {
+        error_setg(errp, "listen= has no meaning here, where the address is "
+                   "the one to listen on; remove it");
+        return false;
+    }
+    if (later && !ft_address_parse(&ft_opts.listen_at, later, true, errp)) {
+        error_prepend(errp, "listen: ");
+        return false;
+    }
     if (!address) {
         error_setg(errp, "no address; give %s",
                    listen ? "[addr]:port" : "host:port");
@@ -194,13 +261,16 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
+    ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
+    ft_opts.arbiter_force = qemu_opt_get_bool(opts, "arbiter-force", false);
     if (ft_opts.shared && qemu_opt_find(opts, "disk-sync")) {
         error_setg(errp, "disk-sync= has no meaning with shared=on, where "
                    "nothing is copied; remove one of them");
         return false;
     }
-    return apply_choices(opts, errp);
+    return !qemu_opt_foreach(opts, add_uplink, NULL, errp) &&
+           apply_choices(opts, errp) && ft_arbiter_options_apply(opts, errp);
 }
 
 /* What -incoming sees for -ft-listen; told apart by its address */

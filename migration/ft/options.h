@@ -13,7 +13,7 @@ typedef struct FtOptions {
     bool given;                 /* one of the two options was used */
     bool incoming_given;        /* so was -incoming */
     bool listen;
-    FtAddress listen_at;        /* only when @listen */
+    FtAddress listen_at;        /* of a secondary, or of a later one */
     uint32_t interval_ms;       /* longest time between two cuts */
     uint32_t output_delay_us;   /* longest wait of output for a cut */
     uint32_t quiet_us;          /* cut when no more output came for so long */
@@ -24,9 +24,15 @@ typedef struct FtOptions {
     FtDurability durability;
     FtDiskSync disk_sync;
     bool shared;                /* both sides have the same images */
+    bool arbiter_force;         /* start whatever its record says */
+    bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;
 
 /* Set once by ft_option_parse() */
 extern FtOptions ft_opts;
+
+/* Range of the key timeout */
+#define FT_TIMEOUT_MIN_MS 50
+#define FT_TIMEOUT_MAX_MS 60000
 
 #endif

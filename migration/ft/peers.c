@@ -89,6 +89,29 @@ bool ft_peers_prefer(const char *text, Error **errp)
     return true;
 }
 
+static bool any_host(const char *host)
+{
+    return !*host || g_str_equal(host, "0.0.0.0") || g_str_equal(host, "::");
+}
+
+char *ft_peers_reach(const char *listen, FtChannel *ch)
+{
+    g_autofree char *host = NULL;
+    FtAddress a;
+    char *text;
+
+    if (!listen || !ft_address_parse(&a, listen, true, NULL)) {
+        return NULL;
+    }
+    host = any_host(a.inet->host) ? ft_channel_remote_host(ch) :
+           g_strdup(a.inet->host);
+    text = !host ? NULL :
+           g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
+                           a.inet->port);
+    ft_address_free(&a);
+    return text;
+}
+
 const FtAddress *ft_peers_current(void)
 {
     return peers ? g_ptr_array_index(peers, current) : NULL;

@@ -9,6 +9,7 @@
 #define MIGRATION_FT_PEERS_H
 
 #include "qapi/qapi-types-sockets.h"
+#include "channel.h"
 
 typedef struct FtAddress {
     InetSocketAddress *inet;
@@ -29,6 +30,15 @@ bool ft_peers_add(const char *text, Error **errp);
 
 /** ft_peers_prefer: to be dialled first from now on, known or not */
 bool ft_peers_prefer(const char *text, Error **errp);
+
+/**
+ * ft_peers_reach: how the other end of @ch is reached where it listens
+ *
+ * @listen: [addr]:port as it says itself, or NULL
+ *
+ * host:port, to be freed, or NULL: not at all.
+ */
+char *ft_peers_reach(const char *listen, FtChannel *ch);
 
 /** ft_peers_current: which one to dial now; NULL: none is known */
 const FtAddress *ft_peers_current(void);

@@ -5,9 +5,13 @@
  *
  * One connection at a time, dialled again every second while protection is
  * wanted.  Whatever goes wrong with it ends in ft_primary_lost(): the guest
- * goes on unprotected, with the output it had said let go.  The exception
- * is TAKEOVER: then another copy of the guest runs already, and this one
- * stops for good.
+ * goes on unprotected, with the output it had said let go.  The exceptions:
+ * after TAKEOVER another copy of the guest runs already, and this one stops for
+ * good; and where there is an arbiter, and the peer may hold a committed state
+ * that it has not renounced, this copy is undecided until the arbiter has
+ * answered.  Its output and its writes to shared disks stay held meanwhile.
+ * Its guest runs on for a time-out, so that a quick answer costs nothing, and
+ * is then stopped, so that a late one does not cost memory without end.
  *
  * Silence is judged by the main loop's tick, after reading what the socket
  * holds: when this process was starved or stopped, the peer's words, or
@@ -26,19 +30,24 @@
 #include "system/runstate.h"
 #include "arbiter.h"
 #include "checkpoint.h"
+#include "cut.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "gate.h"
+#include "harvest.h"
 #include "link-dial.h"
 #include "link-view.h"
-#include "harvest.h"
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
 #include "peers.h"
 #include "primary.h"
+#include "role.h"
 #include "state.h"
+#include "switchover.h"
+#include "takeover.h"
 #include "trace.h"
+#include "uplink.h"
 
 FtPrimary ft_primary = { .mode = &ft_checkpoint_mode };
 
@@ -47,6 +56,12 @@ static bool dialling;
 static uint64_t attempt;        /* number of the one that counts */
 static int64_t dialled_ns;      /* when it began */
 static char *last_complaint;    /* said once, not every second */
+static QEMUTimer *undecided_for;
+static bool insisted;           /* the user has decided before the arbiter */
+static FtChannel *former;       /* to a peer that may have taken over */
+static bool may_have_taken_over;
+
+static void fenced(uint64_t generation);
 
 static void primary_readable(void *opaque);
 
@@ -68,11 +83,55 @@ static void redial_in(int64_t ms)
 
 static void redial_later(void)
 {
-    redial_in(FT_REDIAL_MS);
+    redial_in(ft_takeover_switched_lately() ? FT_REDIAL_SOON_MS :
+              FT_REDIAL_MS);
+}
+
+static void close_former(void)
+{
+    if (former) {
+        ft_channel_close(former);
+        former = NULL;
+    }
+}
+
+static void former_readable(void *opaque)
+{
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(former, &rec, NULL)) > 0) {
+        if (rec.type == FT_REC_TAKEOVER) {
+            uint64_t generation = ft_wire_get_u64(&rec);
+
+            close_former();
+            fenced(generation);
+            return;
+        }
+    }
+    if (ret < 0) {
+        close_former();
+    }
+}
+
+/*
+ * Without an arbiter the peer may have taken over behind a cut link, and only
+ * this connection can still tell, when the link is back.
+ */
+static bool keep_former(FtChannel *ch)
+{
+    if (!may_have_taken_over) {
+        return false;
+    }
+    may_have_taken_over = false;
+    close_former();
+    former = ch;
+    ft_channel_set_handler(ch, former_readable, NULL);
+    return true;
 }
 
 /* Break the connection and free what hangs on it; the gate is untouched */
-static void disconnect(void)
+void ft_primary_disconnect(void)
 {
     FtPrimary *p = &ft_primary;
 
@@ -84,13 +143,16 @@ static void disconnect(void)
     if (p->welcomed) {
         p->mode->detach();
     }
-    ft_channel_close(p->ch);
+    if (!keep_former(p->ch)) {
+        ft_channel_close(p->ch);
+    }
     p->ch = NULL;
     if (p->welcomed) {
         p->welcomed = false;
         p->mode->stop();
     }
     ft_ram_destroy(&p->ram);
+    ft_uplink_heard(NULL);
 }
 
 static void fence(const char *why)
@@ -98,13 +160,18 @@ static void fence(const char *why)
     FtPrimary *p = &ft_primary;
 
     p->mode->quiesce();
+    ft_switchover_failed(why);
     ft_gate_close();
-    p->wanted = false;
+    p->wanted = p->undecided = false;
     vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
             RUN_STATE_INTERNAL_ERROR);
     /* Now that the last request has ended in what is held */
     ft_mirror_drop();
-    disconnect();
+    ft_primary_disconnect();
+    if (ft_opts.shared) {
+        /* The other copy waits for the locks */
+        bdrv_inactivate_all();
+    }
     error_report("fault tolerance: %s; this copy of the guest is stopped",
                  why);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_FENCED, why);
@@ -117,17 +184,123 @@ static void take_back(void)
 
     p->handed_over = false;
     ft_failout_over();
+    if (ft_switchover_active()) {
+        ft_switchover_undo("the peer could not go on");
+        return;
+    }
     if (p->was_running) {
         vm_start();
     }
 }
 
-void ft_primary_lost(const char *why)
+/* The peer has no copy, or may not use it */
+static void go_on_alone(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+
+    p->undecided = false;
+    /* A reply must not leave before what it vouches for is on the disk */
+    if (ft_mirror_release()) {
+        ft_gate_open();
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+        if (p->was_running && !runstate_is_running()) {
+            vm_start();
+        }
+    }
+    redial_later();
+}
+
+/* Top level of the main loop */
+static void decided(bool won, const char *why, bool ended)
+{
+    FtPrimary *p = &ft_primary;
+    g_autofree char *lost = g_strdup(ft_status.reason);
+
+    if (won) {
+        ft_status.generation++;
+    }
+    if (insisted) {
+        insisted = false;
+        if (!won) {
+            fence(why);
+        }
+        return;
+    }
+    if (!p->undecided) {
+        return;
+    }
+    timer_del(undecided_for);
+    if (won) {
+        go_on_alone(lost);
+    } else {
+        fence(why);
+        ft_role_to_secondary();
+    }
+}
+
+static void undecided_too_long(void *opaque)
+{
+    FtPrimary *p = &ft_primary;
+
+    if (p->undecided && runstate_is_running()) {
+        p->was_running = true;
+        vm_stop(RUN_STATE_PAUSED);
+        warn_report("fault tolerance: the guest is paused until the arbiter "
+                    "says whether this copy may go on");
+    }
+}
+
+static void ask_arbiter(const char *why)
+{
+    FtPrimary *p = &ft_primary;
+
+    if (!undecided_for) {
+        undecided_for = timer_new_ms(QEMU_CLOCK_REALTIME, undecided_too_long,
+                                     NULL);
+    }
+    p->undecided = true;
+    p->was_running = false;
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
+    timer_mod(undecided_for, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              ft_opts.timeout_ms);
+    ft_arbiter_claim(decided);
+}
+
+void ft_primary_insist(void)
+{
+    g_autofree char *why = g_strdup(ft_status.reason);
+
+    timer_del(undecided_for);
+    insisted = true;
+    warn_report("fault tolerance: told to go on without the arbiter");
+    go_on_alone(why);
+}
+
+void ft_primary_seen(const FtSeat *seat)
+{
+    g_autofree char *why = NULL;
+
+    if (ft_status.role != FT_ROLE_PRIMARY || ft_arbiter_claiming() ||
+        ft_status.state == FT_STATE_FENCED ||
+        seat->generation <= ft_status.generation) {
+        return;
+    }
+    why = g_strdup_printf("the arbiter says that %s acts, as generation %"
+                          PRIu64, seat->holder, seat->generation);
+    fence(why);
+    ft_role_to_secondary();
+}
+
+/* @renounced: the peer itself has said that it has no copy any more */
+static void lost(const char *why, bool renounced)
 {
     FtPrimary *p = &ft_primary;
     bool had_copy = p->welcomed;
-    Error *err = NULL;
+    bool exposed = had_copy && p->mode->exposed();
 
+    if (ft_switchover_leave()) {
+        return;
+    }
     if (p->handed_over) {
         g_autofree char *text = g_strdup_printf(
             "the guest was handed over to the peer, which has not answered "
@@ -136,6 +309,7 @@ void ft_primary_lost(const char *why)
         fence(text);
         return;
     }
+    ft_switchover_undo(why);
     if (had_copy) {
         g_autoptr(GByteArray) bye = g_byte_array_new();
 
@@ -146,22 +320,23 @@ void ft_primary_lost(const char *why)
                             ft_opts.timeout_ms / 2);
     }
     complain(why);
-    if (had_copy && !ft_may_act(FT_CLAIM_GO_ON_ALONE, ft_status.generation,
-                                &err)) {
-        fence(error_get_pretty(err));
-        error_free(err);
-        return;
-    }
     if (p->ch && !had_copy) {
         ft_peers_next();
     }
-    disconnect();
-    /* A reply must not leave before what it vouches for is on the disk */
-    if (!ft_mirror_stuck()) {
-        ft_gate_open();
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
+    may_have_taken_over = exposed && !renounced && !ft_arbiter_on() &&
+                          !ft_channel_ended(p->ch);
+    ft_primary_disconnect();
+    if (exposed && !renounced && ft_arbiter_on()) {
+        ask_arbiter(why);
+    } else {
+        p->was_running = false;
+        go_on_alone(why);
     }
-    redial_later();
+}
+
+void ft_primary_lost(const char *why)
+{
+    lost(why, false);
 }
 
 void ft_primary_abandon(void)
@@ -186,6 +361,7 @@ static void fenced(uint64_t generation)
         "the peer has taken over as generation %" PRIu64, generation);
 
     fence(why);
+    ft_role_to_secondary();
 }
 
 bool ft_primary_hand_over(const char *why)
@@ -193,7 +369,7 @@ bool ft_primary_hand_over(const char *why)
     FtPrimary *p = &ft_primary;
     g_autoptr(GByteArray) rec = NULL;
 
-    if (!p->welcomed || p->handed_over ||
+    if (!p->welcomed || p->handed_over || ft_switchover_active() ||
         ft_status.state != FT_STATE_PROTECTED) {
         return false;
     }
@@ -215,16 +391,30 @@ bool ft_primary_hand_over(const char *why)
 /* The peer's disk is broken, so its copy is of no use until that is mended */
 static void peer_disk_bad(const char *why)
 {
-    ft_primary_lost(why);
+    lost(why, true);
     if (ft_status.state == FT_STATE_UNPROTECTED) {
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
     }
     redial_in(FT_REDIAL_REFUSED_MS);
 }
 
+static void take_uplinks(const FtRecord *rec)
+{
+    FtUplinks told;
+    Error *err = NULL;
+
+    if (ft_wire_get_uplinks(rec, &told, &err)) {
+        ft_uplink_heard(&told);
+    } else {
+        ft_primary_lost(error_get_pretty(err));
+        error_free(err);
+    }
+}
+
 static void welcome(const FtRecord *rec)
 {
     FtPrimary *p = &ft_primary;
+    g_autoptr(GByteArray) uplinks = NULL;
     Error *err = NULL;
 
     if (p->welcomed || !ft_wire_get_welcome(rec, &err) ||
@@ -234,18 +424,22 @@ static void welcome(const FtRecord *rec)
         error_free(err);
         return;
     }
+    close_former();
     p->welcomed = true;
     g_free(last_complaint);
     last_complaint = NULL;
+    uplinks = ft_uplink_record();
+    ft_channel_send(p->ch, uplinks->data, uplinks->len);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_SYNCING, NULL);
 }
 
-static void judge_beat(const FtRecord *rec)
+static void take_beat(const FtRecord *rec)
 {
-    uint32_t age;
+    FtBeat beat;
 
-    ft_wire_get_beat(rec, &age);
-    if (age > FT_HUNG_FACTOR * ft_opts.timeout_ms) {
+    ft_wire_get_beat(rec, &beat);
+    ft_channel_take_beat(ft_primary.ch, &beat);
+    if (beat.age_ms > FT_HUNG_FACTOR * ft_opts.timeout_ms) {
         ft_primary_lost("the peer's main loop does not turn any more");
     }
 }
@@ -257,6 +451,10 @@ static bool take_record(const FtRecord *rec)
     g_autofree char *text = NULL;
     Error *err = NULL;
 
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(rec);
+        return p->ch;
+    }
     if (rec->type & FT_WIRE_OPTIONAL) {
         return true;
     }
@@ -270,7 +468,7 @@ static bool take_record(const FtRecord *rec)
         if (p->handed_over) {
             take_back();
         }
-        ft_primary_lost(text);
+        lost(text, true);
         break;
     case FT_REC_DISKBAD:
         text = ft_wire_get_text(rec);
@@ -286,11 +484,13 @@ static bool take_record(const FtRecord *rec)
         redial_in(FT_REDIAL_REFUSED_MS);
         break;
     case FT_REC_BEAT:
-        judge_beat(rec);
+        take_beat(rec);
         break;
     case FT_REC_TAKEOVER:
         if (p->welcomed) {
-            fenced(ft_wire_get_u64(rec));
+            if (!ft_switchover_done(ft_wire_get_u64(rec))) {
+                fenced(ft_wire_get_u64(rec));
+            }
             break;
         }
         /* fall through */
@@ -398,6 +598,9 @@ static void connected(QIOTask *task, gpointer opaque)
     if (!p->wanted || p->ch) {
         return;
     }
+    p->connected_ns = get_clock();
+    ft_cut_forget_longest();
+    ft_loop_forget_turns();
     if (!ft_mirror_attach(&err) || !ft_ram_init(&p->ram, &err)) {
         ft_primary_lost(error_get_pretty(err));
         error_free(err);
@@ -419,7 +622,13 @@ static void dial(void *opaque)
     QIOChannelSocket *sioc;
     SocketAddress addr = { .type = SOCKET_ADDRESS_TYPE_INET };
 
-    if (!ft_primary.wanted || ft_primary.ch || dialling) {
+    if (!ft_primary.wanted || ft_primary.ch || dialling ||
+        ft_primary.undecided) {
+        return;
+    }
+    if (ft_arbiter_claiming()) {
+        /* The number a new peer has to know is not certain yet */
+        redial_later();
         return;
     }
     dialling = true;
@@ -475,26 +684,67 @@ static bool await_ended(void)
     return false;
 }
 
-void ft_primary_end(FtEndReason reason, const char *text, bool again)
+/* False: the peer has not confirmed it; it may be gone by now */
+static bool say_end(FtEndReason reason, const char *text)
+{
+    g_autoptr(GByteArray) end = g_byte_array_new();
+
+    ft_wire_put_end(end, reason, text);
+    ft_channel_send(ft_primary.ch, end->data, end->len);
+    return await_ended();
+}
+
+/* This process ends with the guest switched off; @exposed: there is a peer */
+static void leave(bool exposed, bool confirmed)
 {
     FtPrimary *p = &ft_primary;
 
+    if (p->undecided) {
+        /* Another copy may run: what is held must not get out */
+        ft_gate_close();
+        ft_mirror_drop();
+    } else if (exposed) {
+        ft_arbiter_leave(confirmed);
+    }
+}
+
+void ft_primary_end(FtEndReason reason, const char *text, bool again)
+{
+    FtPrimary *p = &ft_primary;
+    bool exposed = p->ch && p->welcomed && p->mode->exposed();
+    bool confirmed = true;
+
+    if (ft_switchover_leave()) {
+        return;
+    }
+    if (again && !p->handed_over) {
+        ft_switchover_undo(text);
+    } else {
+        ft_switchover_failed(text);
+    }
     p->wanted = again;
     if (redial && !again) {
         timer_del(redial);
     }
     if (p->ch && p->welcomed) {
-        g_autoptr(GByteArray) end = g_byte_array_new();
-
         p->mode->quiesce();
-        ft_wire_put_end(end, reason, text);
-        ft_channel_send(p->ch, end->data, end->len);
-        if (!await_ended() && !p->ch) {
+        confirmed = say_end(reason, text) || !exposed;
+        if (!p->ch) {
             /* Taken over or lost meanwhile: all is said and done */
             return;
         }
     }
-    disconnect();
+    ft_primary_disconnect();
+    if (reason == FT_END_GUEST_OFF) {
+        leave(exposed, confirmed);
+    } else if (!confirmed && ft_arbiter_on()) {
+        ask_arbiter(text);
+        return;
+    }
+    if (p->undecided) {
+        return;
+    }
+    ft_mirror_release();
     ft_gate_open();
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, text);
     if (again) {

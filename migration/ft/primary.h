@@ -6,6 +6,7 @@
 #ifndef MIGRATION_FT_PRIMARY_H
 #define MIGRATION_FT_PRIMARY_H
 
+#include "arbiter-store.h"
 #include "channel.h"
 #include "ram.h"
 
@@ -32,6 +33,16 @@ typedef struct FtMode {
      * answer (@ending).
      */
     void (*settled)(bool ending);
+    /* The peer may hold a committed state */
+    bool (*exposed)(void);
+    /*
+     * Once more, and then never again: at a moment when that is possible
+     * @stop is called (false: not now, try again), then all is cut and
+     * sent, and once that is committed and its output has been let go
+     * @done is called.  Both at top level.  @done with an error: there was
+     * no such cut.  Nothing is called once detach() was.
+     */
+    void (*finish)(bool (*stop)(void), void (*done)(const char *error));
     /* No more cuts from now on; the connection is still there */
     void (*quiesce)(void);
     /* The connection is about to go: leave it alone from now on */
@@ -47,8 +58,10 @@ typedef struct FtPrimary {
     bool wanted;                /* dial whenever there is no connection */
     bool welcomed;              /* the mode runs */
     bool handed_over;           /* HANDOVER was said; its answer decides */
+    bool undecided;             /* lost the peer, waits for the arbiter */
     bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
+    int64_t connected_ns;       /* since when */
     FtRam ram;
     uint64_t past_sent, past_received;  /* bytes of earlier connections */
 } FtPrimary;
@@ -85,14 +98,41 @@ bool ft_primary_hand_over(const char *why);
  */
 void ft_primary_abandon(void);
 
+/**
+ * ft_primary_switch_over: stop here, let the peer go on, losing nothing
+ *
+ * @why: one sentence: what for
+ *
+ * False with @errp set to one sentence when that cannot be; then nothing has
+ * happened.  Else it is under way: the state tells how it ends (switchover.h
+ * for those who wait for it).  Main loop, BQL held.
+ */
+bool ft_primary_switch_over(const char *why, Error **errp);
+
+/** ft_primary_disconnect: the connection goes, without a word to the peer */
+void ft_primary_disconnect(void);
+
 /** ft_primary_mended: a shared disk that had failed is well again */
 void ft_primary_mended(void);
 
 /**
  * ft_primary_lost: the peer is gone or has misbehaved; go on unprotected
  *
+ * With an arbiter only once that has decided so, unless there is nothing the
+ * peer could take over with.
+ *
  * @why: one sentence
  */
 void ft_primary_lost(const char *why);
+
+/** ft_primary_seen: what the arbiter's record says now (ft_arbiter_watch()) */
+void ft_primary_seen(const FtSeat *seat);
+
+/**
+ * ft_primary_insist: the user says that the other copy is dead
+ *
+ * Only while undecided: acts without the arbiter's answer.
+ */
+void ft_primary_insist(void);
 
 #endif

@@ -10,17 +10,22 @@
 #include "qapi/clone-visitor.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
+#include "arbiter.h"
 #include "checkpoint.h"
+#include "cut.h"
 #include "disk-hold.h"
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
 #include "gate.h"
 #include "link-view.h"
+#include "loop.h"
 #include "options.h"
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
+#include "uplink.h"
+#include "version.h"
 
 static FtDistribution *distribution(const FtWindow *w)
 {
@@ -44,6 +49,15 @@ static FtPhases *phases(void)
     p->copy = ft_window_percentiles(&ft_counters.copy).p50;
     p->resume = ft_window_percentiles(&ft_counters.resume).p50;
     return p;
+}
+
+static FtLongest *longest(void)
+{
+    FtLongest *l = g_new0(FtLongest, 1);
+
+    l->pause = ft_cut_longest_us();
+    l->turn = ft_loop_longest_turn_us();
+    return l;
 }
 
 static FtCuts *cuts(void)
@@ -102,21 +116,28 @@ FtInfo *qmp_query_ft(Error **errp)
     FtGateCounts gate = ft_gate_counts();
     const char *reason;
 
+    info->ft_version = g_strdup(ft_version);
     info->role = ft_status.role;
     info->state = ft_state_shown(&reason);
     info->reason = g_strdup(reason);
     info->links = ft_link_view_list();
+    info->degraded = ft_state_lacks();
+    info->arbiter = ft_arbiter_info();
     info->peer = g_strdup(ft_status.peer);
     info->mode = g_strdup(ft_primary.mode->name);
     info->generation = ft_status.generation;
     info->pause = distribution(&ft_counters.pause);
     info->phases = phases();
+    info->longest = longest();
+    info->has_sync_time = ft_counters.sync_time_ms;
+    info->sync_time = ft_counters.sync_time_ms;
     info->ack_latency = distribution(&ft_counters.ack);
     info->dirty_pages = distribution(&ft_counters.pages);
     info->epoch_bytes = distribution(&ft_counters.bytes);
     fill_traffic(info);
     info->has_sync_remaining = ft_checkpoint_remaining(&info->sync_remaining);
     info->disks = disks();
+    info->uplinks = ft_uplink_query();
     info->shared = ft_opts.shared;
     info->disk_bytes = ft_disk_log_bytes();
     info->journal_bytes = ft_secondary_counters().journal_bytes +
@@ -143,6 +164,13 @@ static void print_distribution(Monitor *mon, const char *name,
                    name, d->p50, d->p99, d->max, unit, d->samples);
 }
 
+static void print_degraded(Monitor *mon, const FtDegradationList *list)
+{
+    for (; list; list = list->next) {
+        monitor_printf(mon, "degraded     %s\n", list->value->reason);
+    }
+}
+
 static void hmp_info_ft(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(FtInfo) i = qmp_query_ft(&error_abort);
@@ -164,6 +192,8 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
                        i->sync_remaining >> 20);
     }
     print_distribution(mon, "pause", i->pause, "us");
+    monitor_printf(mon, "longest      pause %" PRIu64 "  turn of the main loop %"
+                   PRIu64 " us\n", i->longest->pause, i->longest->turn);
     print_distribution(mon, "ack latency", i->ack_latency, "us");
     print_distribution(mon, "dirty pages", i->dirty_pages, "pages");
     print_distribution(mon, "epoch bytes", i->epoch_bytes, "bytes");
@@ -186,6 +216,13 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
         }
         monitor_printf(mon, "\n");
     }
+    for (FtUplinkList *l = i->uplinks; l; l = l->next) {
+        monitor_printf(mon, "uplink       %s, %s: %s, peer %s\n",
+                       l->value->nic, l->value->interface ?: "no interface",
+                       FtUplinkState_str(l->value->state),
+                       FtUplinkState_str(l->value->peer));
+    }
+    print_degraded(mon, i->degraded);
     if (i->self_check->passed || i->self_check->failed) {
         monitor_printf(mon, "self-check   %" PRIu64 " passed, %" PRIu64
                        " failed\n", i->self_check->passed,

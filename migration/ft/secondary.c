@@ -7,10 +7,17 @@
  * and stages epochs, acknowledges and applies them, sends beats, and judges
  * whether the primary lives.  It ends with a verdict, which the main loop
  * acts on after joining the thread; from then on the main loop owns the
- * intake.
+ * intake, and nothing more is acknowledged, echoed or answered.
+ *
+ * With an arbiter a dead primary is a claim to be made.  The copy is kept, and
+ * nobody else admitted, until the answer has come (@heir).  The disks are
+ * brought up to date before that, because what is won has to be used; only
+ * shared ones come after it: their locks say that the primary is gone, not
+ * that it never went on alone.
  *
  * The thread writes guest RAM without the BQL: this process has never run
- * the guest, so no vCPU, no device and no translated code looks at it.
+ * the guest, or has laid it down for good (role.c), so no vCPU, no device
+ * and no translated code looks at it.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -31,16 +38,21 @@
 #include "disk-intake.h"
 #include "door.h"
 #include "fault.h"
+#include "inbound.h"
 #include "intake.h"
 #include "link-view.h"
 #include "loop.h"
 #include "machine.h"
 #include "options.h"
+#include "primary.h"
+#include "peers.h"
 #include "secondary.h"
 #include "state.h"
 #include "takeover.h"
+#include "uplink.h"
 
 #define LOCK_WAIT_MS 200
+#define LOCK_RETRY_MS 50
 
 typedef enum FtVerdict {
     FT_VERDICT_NONE,
@@ -55,7 +67,8 @@ typedef struct FtSession {
     FtIntake intake;
     FtDiskIntake disks;
     FtChannel *ch;
-    uint64_t generation;        /* the primary's */
+    FtTerms terms;              /* the primary's */
+    char *listens_at;           /* where it would wait; NULL: nowhere */
     QemuThread thread;
     int64_t timeout_ns;
 
@@ -67,6 +80,7 @@ typedef struct FtSession {
      * ack sent since: it still counts on us.
      */
     bool stalled, acked_since;
+    bool broken;                /* the primary has broken the protocol */
 
     /* Set by the thread before @event, read after joining it */
     FtVerdict verdict;
@@ -78,9 +92,13 @@ typedef struct FtSession {
     /* Atomic */
     uint64_t committed;
     char *changed;              /* this machine is another one now: why */
+    GByteArray *to_say;         /* a record from the main loop, or NULL */
+    FtUplinks *uplinks;         /* the primary's, for the main loop */
 } FtSession;
 
 static FtSession *session;
+static FtSession *heir;         /* one that may have to take over */
+static QEMUTimer *heir_timer;
 static EventNotifier event;     /* first commit, or the thread's verdict */
 /*
  * The last connection to a primary we took over from stays open: closing it
@@ -113,6 +131,13 @@ static void dead(FtSession *s, FtTakeoverCause cause, const char *message)
 {
     s->cause = cause;
     verdict(s, FT_VERDICT_DEAD, message);
+}
+
+static void violation(FtSession *s, Error *err)
+{
+    s->broken = true;
+    dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+    error_free(err);
 }
 
 static void send_record(FtSession *s, GByteArray *rec)
@@ -236,8 +261,7 @@ static void take_end(FtSession *s, const FtRecord *rec)
     Error *err = NULL;
 
     if (!ft_wire_get_end(rec, &s->end_reason, &text, &err)) {
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
         return;
     }
     /* None of it will be undone: let the images be what the guest left */
@@ -256,8 +280,7 @@ static void take_disk(FtSession *s, const FtRecord *rec)
     Error *err = NULL;
 
     if (!ft_disk_intake_record(&s->disks, rec, &err)) {
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
     } else if (!s->intake.committed) {
         /* The first copy may be faster than our disks */
         disks_good(s, ft_disk_intake_room(&s->disks));
@@ -268,10 +291,42 @@ static void take_handover(FtSession *s, const FtRecord *rec)
 {
     g_autofree char *text = ft_wire_get_text(rec);
 
+    if (rec->type == FT_REC_SWITCHOVER) {
+        ft_fault(FT_FAULT_SWITCH_HEARD);
+        /* Here, where beats go out meanwhile */
+        if (!disks_good(s, ft_disk_intake_idle(&s->disks))) {
+            return;
+        }
+    }
     if (s->intake.committed) {
-        dead(s, FT_TAKEOVER_CAUSE_HANDED_OVER, text);
+        dead(s, rec->type == FT_REC_SWITCHOVER ?
+             FT_TAKEOVER_CAUSE_SWITCHOVER : FT_TAKEOVER_CAUSE_HANDED_OVER,
+             text);
     } else {
         say_failed(s, "the secondary holds no complete copy of the guest");
+    }
+}
+
+static void take_beat(FtSession *s, const FtRecord *rec)
+{
+    FtBeat beat;
+
+    ft_wire_get_beat(rec, &beat);
+    ft_channel_take_beat(s->ch, &beat);
+    s->peer_age_ms = beat.age_ms;
+}
+
+static void take_uplinks(FtSession *s, const FtRecord *rec)
+{
+    FtUplinks *told = g_new0(FtUplinks, 1);
+    Error *err = NULL;
+
+    if (ft_wire_get_uplinks(rec, told, &err)) {
+        g_free(qatomic_xchg(&s->uplinks, told));
+        event_notifier_set(&event);
+    } else {
+        g_free(told);
+        violation(s, err);
     }
 }
 
@@ -279,6 +334,10 @@ static void take_record(FtSession *s, const FtRecord *rec)
 {
     Error *err = NULL;
 
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(s, rec);
+        return;
+    }
     if (rec->type & FT_WIRE_OPTIONAL) {
         return;
     }
@@ -287,7 +346,7 @@ static void take_record(FtSession *s, const FtRecord *rec)
     }
     switch (rec->type) {
     case FT_REC_BEAT:
-        ft_wire_get_beat(rec, &s->peer_age_ms);
+        take_beat(s, rec);
         return;
     case FT_REC_END:
         take_end(s, rec);
@@ -298,7 +357,14 @@ static void take_record(FtSession *s, const FtRecord *rec)
         take_disk(s, rec);
         return;
     case FT_REC_HANDOVER:
+    case FT_REC_SWITCHOVER:
         take_handover(s, rec);
+        return;
+    case FT_REC_PACKET:
+        if (!ft_inbound_keep(rec, &err)) {
+            dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
+            error_free(err);
+        }
         return;
     case FT_REC_BEGIN:
         ft_disk_intake_begin(&s->disks);
@@ -313,8 +379,7 @@ static void take_record(FtSession *s, const FtRecord *rec)
         commit(s);
         break;
     case FT_INTAKE_BROKEN:
-        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-        error_free(err);
+        violation(s, err);
     }
 }
 
@@ -322,6 +387,8 @@ static void take_record(FtSession *s, const FtRecord *rec)
 static void judge_end(FtSession *s, const char *why)
 {
     note_stall(s);
+    /* Else it has sent something that makes no sense, and is still there */
+    s->broken = !ft_channel_ended(s->ch);
     if (s->stalled) {
         verdict(s, FT_VERDICT_STALE, why);
     } else {
@@ -341,6 +408,15 @@ static void judge_silence(FtSession *s)
     } else if (hung > FT_HUNG_FACTOR * s->timeout_ns) {
         dead(s, FT_TAKEOVER_CAUSE_HUNG,
              "the primary's main loop does not turn any more");
+    }
+}
+
+static void say_what_waits(FtSession *s)
+{
+    GByteArray *rec = qatomic_xchg(&s->to_say, NULL);
+
+    if (rec) {
+        send_record(s, rec);
     }
 }
 
@@ -366,6 +442,7 @@ static void *receiver(void *opaque)
             error_free(err);
             break;
         }
+        say_what_waits(s);
         if (ret > 0) {
             take_record(s, &rec);
             ft_channel_beat(s->ch);
@@ -402,6 +479,12 @@ static void free_session(FtSession *s)
     ft_disk_intake_destroy(&s->disks);
     g_free(s->message);
     g_free(s->changed);
+    g_free(s->terms.listen);
+    g_free(s->listens_at);
+    g_free(s->uplinks);
+    if (s->to_say) {
+        g_byte_array_free(s->to_say, true);
+    }
     g_free(s);
 }
 
@@ -420,7 +503,12 @@ static void say_taken_over(FtSession *s)
     g_autoptr(GByteArray) rec = g_byte_array_new();
 
     ft_wire_put_u64(rec, FT_REC_TAKEOVER, ft_status.generation + 1);
-    ft_channel_shout(s->ch, rec->data, rec->len);
+    if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        /* The primary waits for it, and has more to send behind it */
+        ft_channel_send(s->ch, rec->data, rec->len);
+    } else {
+        ft_channel_shout(s->ch, rec->data, rec->len);
+    }
     keep_open(s);
 }
 
@@ -431,14 +519,37 @@ static void quit(void)
     qemu_system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
 }
 
-static void cannot_take_over(FtSession *s, const char *why)
+/* @s is kept, nobody else is admitted, and @cb goes on with it */
+static void heir_later(FtSession *s, QEMUTimerCB *cb, uint32_t ms)
 {
-    g_autoptr(GByteArray) rec = g_byte_array_new();
+    heir = s;
+    timer_free(heir_timer);
+    heir_timer = timer_new_ms(QEMU_CLOCK_REALTIME, cb, s);
+    timer_mod(heir_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+}
 
-    /* Only a primary that has handed over is there to read it */
-    ft_wire_put_text(rec, FT_REC_FAILED, why);
-    ft_channel_send(s->ch, rec->data, rec->len);
-    keep_open(s);
+static void conclude(FtSession *s)
+{
+    if (s == heir) {
+        heir = NULL;
+        timer_free(heir_timer);
+        heir_timer = NULL;
+    }
+    ft_inbound_forget();
+    /* It may still wake the channel */
+    ft_disk_intake_destroy(&s->disks);
+    if (s->ch) {
+        ft_channel_close(s->ch);
+    }
+    free_session(s);
+}
+
+/*
+ * Nobody is told: after a claim a primary that is still there must find out
+ * from the arbiter whose the guest is
+ */
+static void drop_copy(FtSession *s, const char *why)
+{
     if (ft_opts.shared) {
         /* Whoever it is that goes on needs the locks */
         ft_disk_intake_destroy(&s->disks);
@@ -446,6 +557,24 @@ static void cannot_take_over(FtSession *s, const char *why)
     }
     error_report("fault tolerance: cannot take over: %s", why);
     wait_for_primary(why);
+    conclude(s);
+}
+
+/* Before any claim: a primary that has handed over takes the guest back */
+static void cannot_take_over(FtSession *s, const char *why)
+{
+    g_autoptr(GByteArray) rec = g_byte_array_new();
+
+    ft_wire_put_text(rec, FT_REC_FAILED, why);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    keep_open(s);
+    drop_copy(s, why);
+}
+
+static bool renounced(FtSession *s)
+{
+    return s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER;
 }
 
 /*
@@ -455,11 +584,153 @@ static void cannot_take_over(FtSession *s, const char *why)
  */
 static uint32_t patience(FtSession *s)
 {
-    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ? LOCK_WAIT_MS : 0;
+    return s->cause == FT_TAKEOVER_CAUSE_CONNECTION_LOST ||
+           s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER ? LOCK_WAIT_MS : 0;
 }
 
-static void primary_is_dead(FtSession *s)
+/* What comes for the guest on the old side */
+static void old_primary_readable(void *opaque)
 {
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(old_primary, &rec, NULL)) > 0) {
+        if (rec.type == FT_REC_PACKET && !ft_inbound_keep(&rec, NULL)) {
+            break;
+        }
+    }
+    ft_inbound_deliver();
+    if (ret) {
+        ft_channel_set_handler(old_primary, NULL, NULL);
+    }
+}
+
+/*
+ * The old primary can still go on, and has nothing to do meanwhile: it is
+ * told only now, or that it has to
+ */
+static void state_loaded(void *opaque, const char *error)
+{
+    FtSession *s = opaque;
+    g_autoptr(GByteArray) rec = NULL;
+    FtRecord unread;
+
+    ft_fault(FT_FAULT_SWITCH_LOADED);
+    if (!error) {
+        say_taken_over(s);
+        return;
+    }
+    if (ft_opts.shared) {
+        bdrv_inactivate_all();
+    }
+    rec = g_byte_array_new();
+    ft_wire_put_text(rec, FT_REC_FAILED, error);
+    ft_channel_send(s->ch, rec->data, rec->len);
+    /* This process ends, and what is unread would take that along */
+    while (ft_channel_read(s->ch, &unread, NULL) > 0) {
+        ;
+    }
+}
+
+/* Where it will wait, it or another one in its place */
+static void know_old_primary(FtSession *s)
+{
+    if (s->listens_at && ft_peers_add(s->listens_at, NULL) &&
+        s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_peers_prefer(s->listens_at, NULL);
+    }
+}
+
+static void act(FtSession *s)
+{
+    /* The guest's own back ends have the images to themselves from now on */
+    ft_disk_intake_destroy(&s->disks);
+    if (s->cause != FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        say_taken_over(s);
+    }
+    ft_door_close();
+    warn_report("fault tolerance: the primary %s: %s", renounced(s) ?
+                "hands the guest over" : "is dead", s->message);
+    know_old_primary(s);
+    if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
+        ft_inbound_deliver();
+        ft_channel_set_handler(old_primary, old_primary_readable, NULL);
+    } else {
+        ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
+    }
+    conclude(s);
+}
+
+/* The guest is ours; so will be its shared disks, once nobody locks them */
+static void inherit(void *opaque)
+{
+    FtSession *s = opaque;
+    g_autofree char *why = NULL;
+    Error *err = NULL;
+
+    if (ft_disk_intake_lock(&s->disks, 0, &err)) {
+        if (!ft_opts.shared || ft_disk_intake_finish(&s->disks, 0, &err)) {
+            act(s);
+        } else {
+            drop_copy(s, error_get_pretty(err));
+            error_free(err);
+        }
+        return;
+    }
+    why = g_strdup_printf("waiting for the shared disks: %s",
+                          error_get_pretty(err));
+    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER, why);
+    error_free(err);
+    heir_later(s, inherit, LOCK_RETRY_MS);
+}
+
+static void decided(bool won, const char *why, bool ended)
+{
+    FtSession *s = heir;
+
+    if (!s) {
+        /* The guest was handed over and runs; the record is only late */
+        if (!won) {
+            error_report("fault tolerance: %s, although it was handed over "
+                         "to this host", why);
+        }
+        return;
+    }
+    if (won) {
+        inherit(s);
+        return;
+    }
+    drop_copy(s, why);
+    if (ended) {
+        quit();
+    }
+}
+
+/*
+ * The primary has stopped and said so: that is proof enough when the arbiter
+ * does not answer at once.  Its claim goes on.
+ */
+static void handed_over(void *opaque)
+{
+    act(opaque);
+}
+
+static void claim(FtSession *s)
+{
+    heir = s;
+    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER,
+                 "asking the arbiter");
+    if (renounced(s)) {
+        heir_later(s, handed_over, s->terms.timeout_ms / 2);
+    }
+    ft_arbiter_claim(decided);
+}
+
+static void primary_is_dead(void *opaque)
+{
+    FtSession *s = opaque;
+    bool locks_later = ft_opts.shared && ft_arbiter_on() && !renounced(s);
     Error *err = NULL;
 
     if (!s->intake.committed) {
@@ -468,6 +739,7 @@ static void primary_is_dead(FtSession *s)
                     s->message);
         wait_for_primary("the primary is gone before the first copy was "
                          "complete");
+        conclude(s);
         return;
     }
     if (ft_committed_guest_is_off(&s->intake)) {
@@ -475,29 +747,20 @@ static void primary_is_dead(FtSession *s)
         if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
             error_report_err(err);
         }
+        conclude(s);
         quit();
         return;
     }
-    ft_status.generation = s->generation;
-    if (s->cause != FT_TAKEOVER_CAUSE_HANDED_OVER &&
-        !ft_may_act(FT_CLAIM_TAKE_OVER, s->generation + 1, &err)) {
-        warn_report_err(err);
-        wait_for_primary("the arbiter did not allow a takeover");
-        return;
-    }
-    if (!ft_disk_intake_finish(&s->disks, patience(s), &err)) {
+    ft_status.generation = s->terms.generation;
+    if (!locks_later &&
+        !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
-        return;
+    } else if (ft_arbiter_on()) {
+        claim(s);
+    } else {
+        act(s);
     }
-    /* The guest's own back ends have the images to themselves from now on */
-    ft_disk_intake_destroy(&s->disks);
-    say_taken_over(s);
-    ft_door_close();
-    warn_report("fault tolerance: the primary %s: %s",
-                s->cause == FT_TAKEOVER_CAUSE_HANDED_OVER ?
-                "hands the guest over" : "is dead", s->message);
-    ft_takeover(&s->intake, s->cause, s->detect_ns);
 }
 
 static void primary_ended(FtSession *s)
@@ -515,10 +778,15 @@ static void primary_ended(FtSession *s)
 
 static void session_event(EventNotifier *e)
 {
+    g_autofree FtUplinks *uplinks = NULL;
     FtSession *s = session;
 
     if (!event_notifier_test_and_clear(e) || !s) {
         return;
+    }
+    uplinks = qatomic_xchg(&s->uplinks, NULL);
+    if (uplinks) {
+        ft_uplink_heard(uplinks);
     }
     if (qatomic_read_u64(&s->committed) &&
         ft_status.state == FT_STATE_SYNCING) {
@@ -529,11 +797,22 @@ static void session_event(EventNotifier *e)
     }
     qemu_thread_join(&s->thread);
     session = NULL;
+    ft_uplink_heard(NULL);
     switch (s->verdict) {
     case FT_VERDICT_DEAD:
-        primary_is_dead(s);
-        break;
+        if (s->broken) {
+            /* It lives, and may let go of what is acknowledged for so long */
+            heir_later(s, primary_is_dead, s->terms.timeout_ms);
+        } else {
+            primary_is_dead(s);
+        }
+        return;
     case FT_VERDICT_STALE:
+        if (ft_arbiter_on()) {
+            /* It knows whether the primary has gone on alone */
+            primary_is_dead(s);
+            return;
+        }
         warn_report("fault tolerance: the primary is gone, but this process "
                     "was stalled for longer than timeout=%" PRIu32 ": the "
                     "primary may have gone on alone; not taking over",
@@ -554,12 +833,7 @@ static void session_event(EventNotifier *e)
     case FT_VERDICT_NONE:
         break;
     }
-    /* It may still wake the channel */
-    ft_disk_intake_destroy(&s->disks);
-    if (s->ch) {
-        ft_channel_close(s->ch);
-    }
-    free_session(s);
+    conclude(s);
 }
 
 /* Lengths of RAM blocks as the primary starts with them */
@@ -586,15 +860,18 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     uint64_t used[FT_WIRE_MAX_BLOCKS];
     FtSession *s;
 
-    if (session) {
-        error_setg(errp, "this secondary serves another primary already");
+    if (session || heir) {
+        error_setg(errp, session ?
+                   "this secondary serves another primary already" :
+                   "this secondary is about to take over from another "
+                   "primary");
         return false;
     }
     s = g_new0(FtSession, 1);
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
         !ft_machine_matches(json, &s->ram, &s->disks.disks, used,
-                            &s->generation, errp) ||
+                            &s->terms, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
         !ft_disk_intake_open(&s->disks, ch, errp)) {
@@ -603,13 +880,17 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     }
     s->ch = ch;
     ft_channel_accept_links(ch);
-    s->timeout_ns = ft_opts.timeout_ms * 1000000LL;
+    s->listens_at = ft_peers_reach(s->terms.listen, ch);
+    s->timeout_ns = s->terms.timeout_ms * 1000000LL;
+    ft_channel_set_timeout(ch, s->terms.timeout_ms);
+    s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
     ft_wire_put_welcome(welcome);
     ft_channel_send(s->ch, welcome->data, welcome->len);
     qemu_thread_create(&s->thread, "ft-receiver", receiver, s,
                        QEMU_THREAD_JOINABLE);
+    ft_arbiter_look();
     return true;
 }
 
@@ -628,18 +909,38 @@ static void tick(void)
     ft_link_view_update(session ? session->ch : NULL);
 }
 
+/* What the arbiter's record says now */
+static void record_seen(const FtSeat *seat)
+{
+    FtSession *s = session;
+
+    if (ft_status.role != FT_ROLE_SECONDARY) {
+        ft_primary_seen(seat);
+    } else if (s && seat->generation != s->terms.generation &&
+               !s->changed) {
+        qatomic_set(&s->changed, g_strdup_printf(
+            "the secondary's arbiter says that %s acts, as generation %"
+            PRIu64 ", and not the primary, which has generation %" PRIu64,
+            seat->holder ?: "nobody", seat->generation, s->terms.generation));
+    }
+}
+
 bool ft_secondary_start(Error **errp)
 {
-    if (event_notifier_init(&event, false) < 0) {
+    static bool ready;
+
+    if (!ready && event_notifier_init(&event, false) < 0) {
         error_setg(errp, "cannot create an event notifier");
         return false;
     }
+    ready = true;
     if (!ft_door_open(admit, attach, errp)) {
         return false;
     }
     event_notifier_set_handler(&event, session_event);
     ft_loop_watch(ft_opts.timeout_ms / FT_BEATS_PER_TIMEOUT, tick);
     ft_state_set_peer(ft_opts.listen_at.text);
+    ft_arbiter_watch(record_seen);
     wait_for_primary("waiting for a primary");
     return true;
 }
@@ -649,6 +950,19 @@ void ft_secondary_changed(const char *what)
     if (session && !session->changed) {
         qatomic_set(&session->changed,
                     g_strdup_printf("%s on the secondary", what));
+    }
+}
+
+void ft_secondary_say(GByteArray *rec)
+{
+    GByteArray *old = rec;
+
+    if (session) {
+        old = qatomic_xchg(&session->to_say, rec);
+        ft_channel_wake(session->ch);
+    }
+    if (old) {
+        g_byte_array_free(old, true);
     }
 }
 

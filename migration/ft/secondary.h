@@ -19,6 +19,14 @@ bool ft_secondary_start(Error **errp);
 /** ft_secondary_changed: a device came or went; the copy fits no more */
 void ft_secondary_changed(const char *what);
 
+/**
+ * ft_secondary_say: send a record to the primary, if there is one
+ *
+ * @rec: freed.  Takes the place of one that has not been sent yet: it says
+ * how things are now, not what has happened.  Main loop.
+ */
+void ft_secondary_say(GByteArray *rec);
+
 /* For query-ft; main loop */
 typedef struct FtSecondaryCounters {
     uint64_t epoch, bytes_sent, bytes_received, journal_bytes;

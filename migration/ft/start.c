@@ -28,6 +28,7 @@
 #include "system/system.h"
 #include "compat.h"
 #include "monitor/monitor-internal.h"
+#include "arbiter.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "fault.h"
@@ -40,6 +41,8 @@
 #include "secondary.h"
 #include "start.h"
 #include "state.h"
+#include "switchover.h"
+#include "uplink.h"
 
 static Error *blocker;
 static bool discard_disabled;
@@ -52,7 +55,7 @@ static bool prepare(Error **errp)
                    "use ft-start once the migration has ended");
         return false;
     }
-    if (!ft_machine_can_protect(errp)) {
+    if (!ft_machine_can_protect(errp) || !ft_arbiter_init(errp)) {
         return false;
     }
     if (!discard_disabled) {
@@ -65,6 +68,7 @@ static bool prepare(Error **errp)
         discard_disabled = true;
     }
     ft_hotplug_watch();
+    ft_uplink_find();
     return true;
 }
 
@@ -74,6 +78,9 @@ static bool prepare_primary(Error **errp)
         return false;
     }
     ft_keeper_start();
+    if (!ft_arbiter_start(errp)) {
+        return false;
+    }
     error_setg(&blocker, "fault tolerance is on; use ft-stop first");
     if (migrate_add_blocker_internal(&blocker, errp) < 0) {
         return false;
@@ -97,6 +104,11 @@ static void guest_ends(Notifier *n, void *opaque)
     if (ft_status.role != FT_ROLE_PRIMARY ||
         (shutdown_action == SHUTDOWN_ACTION_PAUSE &&
          shutdown_caused_by_guest(cause))) {
+        return;
+    }
+    if (ft_switchover_leave()) {
+        /* The guest is elsewhere */
+        ft_mirror_detach();
         return;
     }
     if (ft_primary.wanted) {
@@ -131,6 +143,22 @@ static void watch_shutdown(void)
     }
 }
 
+void ft_start_undo(void)
+{
+    if (blocker) {
+        migrate_del_blocker(&blocker);
+    }
+}
+
+bool ft_start_listening(Error **errp)
+{
+    qmp_disable_command(&qmp_commands, "migrate-incoming",
+                        "this QEMU waits for a fault tolerant guest "
+                        "(-ft-listen)");
+    ft_opts.listen = true;
+    return ft_secondary_start(errp);
+}
+
 static void begin(void *opaque)
 {
     QEMUTimer **timer = opaque;
@@ -138,13 +166,11 @@ static void begin(void *opaque)
 
     timer_free(*timer);
     if (!ft_opts.listen) {
+        ft_arbiter_watch(ft_primary_seen);
         ft_primary_start();
         return;
     }
-    qmp_disable_command(&qmp_commands, "migrate-incoming",
-                        "this QEMU waits for a fault tolerant guest "
-                        "(-ft-listen)");
-    if (!ft_secondary_start(&err)) {
+    if (!ft_start_listening(&err)) {
         error_report_err(err);
         exit(EXIT_FAILURE);
     }
@@ -165,6 +191,10 @@ static void machine_done(Notifier *n, void *opaque)
         ft_state_set_peer(ft_peers_current()->text);
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
                      "the peer has not answered yet");
+    }
+    if (ft_opts.stamp) {
+        /* What is sent right after a takeover is stamped too */
+        ft_gate_net_attach();
     }
     watch_shutdown();
     timer = timer_new_ms(QEMU_CLOCK_REALTIME, begin, &timer);
@@ -206,15 +236,14 @@ static void protect_again(void *opaque)
     }
 }
 
-void ft_start_after_takeover(void)
+void ft_start_after_takeover(uint32_t ms)
 {
     static QEMUTimer *timer;
 
     if (ft_peers_current()) {
         /* The clients come first, who have waited long enough */
         timer = timer_new_ms(QEMU_CLOCK_REALTIME, protect_again, &timer);
-        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  FT_REDIAL_MS);
+        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
     }
 }
 
@@ -247,10 +276,25 @@ void qmp_ft_start(const char *peer, Error **errp)
     protect(errp);
 }
 
-void qmp_ft_stop(Error **errp)
+void qmp_ft_stop(bool has_force, bool force, Error **errp)
 {
+    if (ft_primary.undecided && has_force && force) {
+        ft_primary.wanted = false;
+        ft_primary_insist();
+        return;
+    }
+    if (ft_primary.undecided) {
+        error_setg(errp, "this copy waits for the arbiter's answer; with "
+                   "force=true it goes on without, which is safe only if the "
+                   "other copy does not run");
+        return;
+    }
     if (!ft_primary.wanted) {
         error_setg(errp, "protection is not on");
+        return;
+    }
+    if (ft_switchover_active()) {
+        error_setg(errp, "a switchover is under way; wait for its end");
         return;
     }
     if (!ft_mirror_settle(errp)) {
@@ -260,7 +304,5 @@ void qmp_ft_stop(Error **errp)
     }
     ft_primary_end(FT_END_STOPPED, "stopped by ft-stop", false);
     ft_mirror_detach();
-    if (blocker) {
-        migrate_del_blocker(&blocker);
-    }
+    ft_start_undo();
 }

@@ -18,8 +18,14 @@ void ft_reset_watch(void);
 /**
  * ft_start_after_takeover: look for a new peer, when any address is known
  *
- * Main loop; begins a second later.
+ * Main loop; begins @ms later.
  */
-void ft_start_after_takeover(void);
+void ft_start_after_takeover(uint32_t ms);
+
+/** ft_start_listening: wait for a primary, as -ft-listen has it; main loop */
+bool ft_start_listening(Error **errp);
+
+/** ft_start_undo: the guest has no protection that forbids a migration */
+void ft_start_undo(void);
 
 #endif

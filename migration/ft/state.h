@@ -10,7 +10,7 @@
  * syncing       the first copy is under way; as unprotected otherwise
  * protected     primary: output waits for the ack of its epoch
  *               secondary: holds a committed epoch; may take over
- * degraded      as protected, something named is lost (a link: only shown)
+ * degraded      as protected, something named is lost
  * taking-over   secondary only: the committed state is being loaded
  * fenced        old primary only: vCPUs stopped for good, output dropped
  *
@@ -33,22 +33,27 @@ typedef struct FtStatus {
 extern FtStatus ft_status;
 
 /**
+ * ft_state_lack: something that protection should have is missing, or back
+ *
+ * @text: one sentence, copied; NULL: it is there
+ *
+ * Emits FT_DEGRADED when that changes.  While anything is missing a protected
+ * guest is shown as degraded; ft_status.state stays protected.
+ */
+void ft_state_lack(FtLack what, const char *text);
+
+/** ft_state_shown: the state and the reason as users see them */
+FtState ft_state_shown(const char **reason);
+
+/** ft_state_lacks: for query-ft */
+FtDegradationList *ft_state_lacks(void);
+
+/**
  * ft_state_set: the one setter; traces and emits FT_STATE_CHANGED
  *
  * @reason: one sentence or NULL; copied
  */
 void ft_state_set(FtRole role, FtState state, const char *reason);
-
-/**
- * ft_state_set_links: tell users which link is down
- *
- * @down: one sentence, copied; NULL: none is.  Shown as degraded for as long
- * as the state is protected; to the code it stays protected.
- */
-void ft_state_set_links(const char *down);
-
-/** ft_state_shown: state for users; @reason is not to be freed */
-FtState ft_state_shown(const char **reason);
 void ft_state_set_peer(const char *peer);
 
 #endif

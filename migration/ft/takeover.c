@@ -25,13 +25,26 @@
 #include "compat.h"
 #include "checkpoint.h"
 #include "device.h"
+#include "gate.h"
 #include "options.h"
 #include "start.h"
 #include "state.h"
 #include "takeover.h"
 #include "trace.h"
 
+/* About when the old primary waits for its guest */
+#define SWITCHED_REDIAL_MS 250
+
+/* For so long it may still be getting ready for that */
+#define SWITCHED_LATELY_NS 5000000000LL
+
 static AnnounceTimer announce;
+static int64_t switched_ns;     /* when; 0: there was no switchover */
+
+bool ft_takeover_switched_lately(void)
+{
+    return switched_ns && get_clock() - switched_ns < SWITCHED_LATELY_NS;
+}
 
 /*
  * The name of the run state stands in the section "globalstate"; it is in
@@ -96,18 +109,28 @@ static void run_guest(void)
     }
 }
 
-void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns)
+void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
+                 FtTakeoverLoaded *state_loaded, void *opaque)
 {
     int64_t start = get_clock(), loaded;
     FtTakeover *t = g_new0(FtTakeover, 1);
+    bool switched = cause == FT_TAKEOVER_CAUSE_SWITCHOVER;
     Error *err = NULL;
 
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER, NULL);
     if (!ft_device_load(in->device->data, in->device->len, &err)) {
+        if (state_loaded) {
+            state_loaded(opaque, error_get_pretty(err));
+        }
         error_report_err(err);
         exit(EXIT_FAILURE);
     }
     loaded = get_clock();
+    if (state_loaded) {
+        state_loaded(opaque, NULL);
+    }
+    /* This process may be an old primary that is to speak again */
+    ft_gate_open();
     compare_reload(in);
     ft_status.generation++;
     run_guest();
@@ -118,13 +141,16 @@ void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns)
     t->detect_us = detect_ns / 1000;
     t->load_us = (loaded - start) / 1000;
     t->total_us = (get_clock() - start) / 1000;
+    qapi_free_FtTakeover(ft_status.takeover);
     ft_status.takeover = t;
     trace_ft_takeover(FtTakeoverCause_str(cause), t->epoch, t->total_us);
     qapi_event_send_ft_failover(ft_status.generation, t->epoch, cause);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                 switched ? "the guest was switched over to this side" :
                  "the primary died and this side took over");
     info_report("fault tolerance: took over from epoch %" PRIu64 " as "
                 "generation %" PRIu64 " (%s)", t->epoch,
                 ft_status.generation, FtTakeoverCause_str(cause));
-    ft_start_after_takeover();
+    switched_ns = switched ? get_clock() : 0;
+    ft_start_after_takeover(switched ? SWITCHED_REDIAL_MS : FT_REDIAL_MS);
 }

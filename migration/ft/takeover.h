@@ -9,16 +9,27 @@
 #include "qapi/qapi-types-ft.h"
 #include "intake.h"
 
+/*
+ * The device state is loaded and the guest about to run; or with @error it
+ * cannot be, and this process is about to end
+ */
+typedef void FtTakeoverLoaded(void *opaque, const char *error);
+
 /**
  * ft_takeover: become the guest
  *
  * @in: a committed epoch; no thread touches it any more
  * @detect_ns: from the last sign of life to the decision
+ * @state_loaded: may be NULL
  *
  * Main loop, top level, BQL held.  Does not return when the state cannot be
  * loaded: a process in between is of no use to anybody.
  */
-void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns);
+void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
+                 FtTakeoverLoaded *state_loaded, void *opaque);
+
+/** ft_takeover_switched_lately: the old primary may get ready to be a peer */
+bool ft_takeover_switched_lately(void);
 
 /** ft_committed_guest_is_off: the committed state is a switched-off guest */
 bool ft_committed_guest_is_off(const FtIntake *in);

@@ -59,10 +59,17 @@ static const struct {
     [FT_REC_SWITCHED] = { "SWITCHED", 8, 8 },
     [FT_REC_RECEIVED] = { "RECEIVED", sizeof(FtReceivedWire),
                           sizeof(FtReceivedWire) },
+    [FT_REC_SWITCHOVER] = { "SWITCHOVER", 0, FT_WIRE_MAX_TEXT },
+    [FT_REC_PACKET] = { "PACKET", sizeof(FtPacketWire),
+                        FT_WIRE_MAX_PACKET + FT_WIRE_MAX_TEXT +
+                        sizeof(FtPacketWire) },
 };
 
 const char *ft_rec_name(uint32_t type)
 {
+    if (type == FT_REC_UPLINK) {
+        return "UPLINK";
+    }
     return type < FT_REC__MAX && rec_types[type].name ?
            rec_types[type].name : "unknown";
 }
@@ -121,6 +128,21 @@ void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text)
     ft_wire_put(out, type, text, MIN(strlen(text), FT_WIRE_MAX_TEXT));
 }
 
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p)
+{
+    FtPacketWire w = {
+        .queue = cpu_to_be16(p->queue),
+        .header_length = cpu_to_be16(p->header_length),
+        .name_length = cpu_to_be16(strlen(p->nic)),
+    };
+    size_t start = ft_wire_begin(out, FT_REC_PACKET);
+
+    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    g_byte_array_append(out, (const guint8 *)p->nic, strlen(p->nic));
+    g_byte_array_append(out, p->data, p->length);
+    ft_wire_end(out, start);
+}
+
 void ft_wire_put_hello(GByteArray *out, const char *json)
 {
     FtHelloWire h = {
@@ -162,11 +184,12 @@ void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable)
     ft_wire_put(out, FT_REC_ACK, &a, sizeof(a));
 }
 
-void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms)
+void ft_wire_put_beat(GByteArray *out, const FtBeat *beat)
 {
     FtBeatWire b = {
-        .counter = cpu_to_be64(counter),
-        .loop_age_ms = cpu_to_be32(age_ms),
+        .counter = cpu_to_be64(beat->counter),
+        .echo = cpu_to_be64(beat->echo),
+        .loop_age_ms = cpu_to_be32(beat->age_ms),
     };
 
     ft_wire_put(out, FT_REC_BEAT, &b, sizeof(b));
@@ -233,6 +256,23 @@ void ft_wire_put_commit(GByteArray *out, const FtCommit *c)
     };
 
     ft_wire_put(out, FT_REC_COMMIT, &w, sizeof(w));
+}
+
+void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u)
+{
+    FtUplinkWire w = { .n = cpu_to_be32(u->n) };
+    size_t start = ft_wire_begin(out, FT_REC_UPLINK);
+
+    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    for (uint32_t i = 0; i < u->n; i++) {
+        FtUplinkNicWire nic = {
+            .nic = cpu_to_be64(u->at[i].nic),
+            .state = cpu_to_be32(u->at[i].state),
+        };
+
+        g_byte_array_append(out, (const guint8 *)&nic, sizeof(nic));
+    }
+    ft_wire_end(out, start);
 }
 
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
@@ -333,6 +373,28 @@ static char *payload_text(const uint8_t *text, size_t len)
     return utf8;
 }
 
+bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp)
+{
+    const FtPacketWire *w = (const void *)rec->payload;
+    uint32_t name = be16_to_cpu(w->name_length);
+    uint32_t left = rec->length - sizeof(*w);
+
+    if (name > FT_WIRE_MAX_TEXT || name >= left ||
+        left - name > FT_WIRE_MAX_PACKET) {
+        error_setg(errp, "a PACKET of %" PRIu32 " bytes with a name of %"
+                   PRIu32, left, name);
+        return false;
+    }
+    *p = (FtPacket) {
+        .nic = payload_text(rec->payload + sizeof(*w), name),
+        .queue = be16_to_cpu(w->queue),
+        .header_length = be16_to_cpu(w->header_length),
+        .data = rec->payload + sizeof(*w) + name,
+        .length = left - name,
+    };
+    return true;
+}
+
 char *ft_wire_get_text(const FtRecord *rec)
 {
     return payload_text(rec->payload, rec->length);
@@ -351,9 +413,15 @@ void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable)
     *stable = be64_to_cpu(a->stable);
 }
 
-void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms)
+void ft_wire_get_beat(const FtRecord *rec, FtBeat *beat)
 {
-    *age_ms = ldl_be_p(rec->payload + offsetof(FtBeatWire, loop_age_ms));
+    const FtBeatWire *b = (const void *)rec->payload;
+
+    *beat = (FtBeat) {
+        .counter = be64_to_cpu(b->counter),
+        .echo = be64_to_cpu(b->echo),
+        .age_ms = be32_to_cpu(b->loop_age_ms),
+    };
 }
 
 bool ft_wire_get_attach(const FtRecord *rec, const uint8_t **session,
@@ -427,6 +495,34 @@ void ft_wire_get_commit(const FtRecord *rec, FtCommit *c)
         .ram_hash = be64_to_cpu(w->ram_hash),
         .device_hash = be64_to_cpu(w->device_hash),
     };
+}
+
+bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp)
+{
+    const FtUplinkWire *w = (const void *)rec->payload;
+    const FtUplinkNicWire *nic = (const void *)(w + 1);
+
+    QEMU_BUILD_BUG_ON(FT_UPLINK_STATE_UNKNOWN != 0 ||
+                      FT_UPLINK_STATE_UP != 1 || FT_UPLINK_STATE_DOWN != 2);
+    if (rec->length < sizeof(*w) ||
+        be32_to_cpu(w->n) > FT_WIRE_MAX_NICS ||
+        rec->length != sizeof(*w) + be32_to_cpu(w->n) * sizeof(*nic)) {
+        error_setg(errp, "the peer sent UPLINK with a wrong number of NICs");
+        return false;
+    }
+    u->n = be32_to_cpu(w->n);
+    for (uint32_t i = 0; i < u->n; i++) {
+        uint32_t state = be32_to_cpu(nic[i].state);
+
+        if (state > FT_UPLINK_STATE_DOWN) {
+            error_setg(errp, "the peer sent UPLINK with unknown state %"
+                       PRIu32, state);
+            return false;
+        }
+        u->at[i].nic = be64_to_cpu(nic[i].nic);
+        u->at[i].state = state;
+    }
+    return true;
 }
 
 int ft_wire_next_page(const uint8_t **pos, const uint8_t *end,

@@ -11,8 +11,10 @@
 #ifndef MIGRATION_FT_WIRE_H
 #define MIGRATION_FT_WIRE_H
 
+#include "qapi/qapi-types-ft.h"
+
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
-#define FT_WIRE_MAJOR 3
+#define FT_WIRE_MAJOR 4
 #define FT_WIRE_MINOR 0
 
 /* Limits; a peer that exceeds one has broken the protocol */
@@ -23,6 +25,8 @@
 #define FT_WIRE_MAX_DISKS 64
 #define FT_WIRE_MAX_DISK_DATA (512 * KiB)       /* in one record */
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
+#define FT_WIRE_MAX_PACKET (128 * KiB)
+#define FT_WIRE_MAX_NICS 256
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_SESSION 16                      /* bytes of its name */
 #define FT_WIRE_MAX_LINKS 16
@@ -34,6 +38,7 @@
 /* Times, in milliseconds unless named otherwise */
 #define FT_HANDSHAKE_TIMEOUT_MS 5000
 #define FT_REDIAL_MS 1000
+#define FT_REDIAL_SOON_MS 100
 #define FT_REDIAL_REFUSED_MS 10000
 #define FT_BEATS_PER_TIMEOUT 5
 #define FT_HUNG_FACTOR 4
@@ -66,8 +71,12 @@ typedef enum FtRecType {
     FT_REC_ATTACHED,
     FT_REC_SWITCH,
     FT_REC_SWITCHED,
-    FT_REC_RECEIVED = 28,
+    FT_REC_SWITCHOVER = 28,
+    FT_REC_PACKET,
+    FT_REC_RECEIVED,
     FT_REC__MAX,
+    /* A peer that does not know it skips it */
+    FT_REC_UPLINK = FT_WIRE_OPTIONAL | 27,
 } FtRecType;
 
 typedef enum FtPageKind {
@@ -150,6 +159,7 @@ typedef struct QEMU_PACKED FtAckWire {
 
 typedef struct QEMU_PACKED FtBeatWire {
     uint64_t counter;
+    uint64_t echo;
     uint32_t loop_age_ms;
     uint32_t reserved;
 } FtBeatWire;
@@ -196,6 +206,30 @@ typedef struct QEMU_PACKED FtReceivedWire {
     uint32_t reserved;
 } FtReceivedWire;
 
+typedef struct QEMU_PACKED FtUplinkWire {
+    uint32_t n;
+    uint32_t reserved;
+} FtUplinkWire;
+
+typedef struct QEMU_PACKED FtUplinkNicWire {
+    uint64_t nic;
+    uint32_t state;
+    uint32_t reserved;
+} FtUplinkNicWire;
+
+typedef struct QEMU_PACKED FtPacketWire {
+    uint16_t queue;
+    uint16_t header_length;
+    uint16_t name_length;
+    uint16_t reserved;
+} FtPacketWire;
+
+typedef struct FtBeat {
+    uint64_t counter;           /* from 1 */
+    uint64_t echo;              /* of the last beat read, 0: none yet */
+    uint32_t age_ms;            /* of the sender's main loop */
+} FtBeat;
+
 /* One decoded record; the payload stays in the caller's buffer */
 typedef struct FtRecord {
     FtRecType type;
@@ -229,6 +263,15 @@ typedef struct FtDiskSame {
     bool same;
 } FtDiskSame;
 
+/* A packet that came for the guest */
+typedef struct FtPacket {
+    char *nic;                  /* name of the NIC it was for */
+    uint16_t queue;
+    uint16_t header_length;     /* bytes of virtio header before it */
+    const uint8_t *data;
+    uint32_t length;
+} FtPacket;
+
 typedef struct FtPageEntry {
     uint8_t block;
     FtPageKind kind;
@@ -236,6 +279,15 @@ typedef struct FtPageEntry {
     const uint8_t *data;
     uint32_t length;
 } FtPageEntry;
+
+/* The NICs of one side; the numbers of FtUplinkState go over the wire */
+typedef struct FtUplinks {
+    uint32_t n;
+    struct {
+        uint64_t nic;           /* hash of the path of its device */
+        FtUplinkState state;
+    } at[FT_WIRE_MAX_NICS];
+} FtUplinks;
 
 /* Commit record in host byte order */
 typedef struct FtCommit {
@@ -273,7 +325,7 @@ void ft_wire_put_hello(GByteArray *out, const char *json);
 void ft_wire_put_welcome(GByteArray *out);
 void ft_wire_put_u64(GByteArray *out, FtRecType type, uint64_t value);
 void ft_wire_put_ack(GByteArray *out, uint64_t epoch, uint64_t stable);
-void ft_wire_put_beat(GByteArray *out, uint64_t counter, uint32_t age_ms);
+void ft_wire_put_beat(GByteArray *out, const FtBeat *beat);
 void ft_wire_put_attach(GByteArray *out, const uint8_t *session,
                         uint32_t link);
 void ft_wire_put_received(GByteArray *out, uint64_t received,
@@ -282,10 +334,14 @@ void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
 void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
                              uint32_t nblocks, const uint64_t *used);
 void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
+void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u);
 
 /** ft_wire_put_page: one page entry; @data may be NULL when @length is 0 */
 void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
                       uint64_t page, const void *data, uint16_t length);
+
+/* @p->nic is at most FT_WIRE_MAX_TEXT bytes long */
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p);
 
 /* wire-disk.c */
 
@@ -324,9 +380,11 @@ int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
 bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
 bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
+/** ft_wire_get_packet: @p->nic is to be freed; the data stay in @rec */
+bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp);
 uint64_t ft_wire_get_u64(const FtRecord *rec);
 void ft_wire_get_ack(const FtRecord *rec, uint64_t *epoch, uint64_t *stable);
-void ft_wire_get_beat(const FtRecord *rec, uint32_t *age_ms);
+void ft_wire_get_beat(const FtRecord *rec, FtBeat *beat);
 /* @session stays in the record; @link is below FT_WIRE_MAX_LINKS */
 bool ft_wire_get_attach(const FtRecord *rec, const uint8_t **session,
                         uint32_t *link, Error **errp);
@@ -337,6 +395,7 @@ bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
                              uint32_t nblocks, uint64_t *used, Error **errp);
 void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);
+bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp);
 
 /**
  * ft_wire_next_page: take the next page entry from *@pos

@@ -12,6 +12,14 @@ from ftlib.pair import machine
 PEER = ["-ft-peer", "127.0.0.1:7700"]
 LISTEN = ["-ft-listen", "127.0.0.1:7700"]
 SNAPSHOT = ["-drive", "file=disk.raw,format=raw,if=virtio,id=disk0,snapshot=on"]
+UUID = ["-uuid", "6e7a9d5e-30f8-4f2c-9a57-2f3d6d1c8f11"]
+NEWLINE = ["-object", "secret,id=pw,data=end\n"]
+
+
+def arbiter(keys):
+    return UUID + ["-ft-peer", "127.0.0.1:7700," + keys]
+
+
 SHARED = ["-object", "memory-backend-ram,id=ram0,size=128M,share=on",
           "-machine", "memory-backend=ram0"]
 # what: (arguments, what the sentence has to name)
@@ -36,6 +44,34 @@ BAD = {
                   "interval=0 .*from 1 "),
     "too-big": (["-ft-listen", "127.0.0.1:7700,timeout=999999999"],
                 "timeout=999999999 .*to 60000"),
+    "arbiter-scheme": (arbiter("arbiter=http://a:1/ft"), "arbiter=http"),
+    "arbiter-host": (arbiter("arbiter=etcd://:1/ft"), "arbiter=.*no host"),
+    "arbiter-port": (arbiter("arbiter=etcd://a:1,,b:65536/ft"),
+                     "arbiter=.*b:65536"),
+    "arbiter-prefix": (arbiter("arbiter=etcd://a:1"), "arbiter=.*prefix"),
+    "arbiter-path": (arbiter("arbiter=file:x"), "arbiter=file:x"),
+    "arbiter-tls": (arbiter("arbiter=etcd://a:1/ft,arbiter-tls=/nowhere"),
+                    "arbiter-tls=/nowhere.*ca-cert.pem"),
+    "arbiter-tls-file": (arbiter("arbiter=file:/x,arbiter-tls=/nowhere"),
+                         "arbiter-tls="),
+    "arbiter-user-alone": (arbiter("arbiter=etcd://a:1/ft,arbiter-user=me"),
+                           "arbiter-user= .*arbiter-secret="),
+    "arbiter-secret-alone": (
+        arbiter("arbiter=etcd://a:1/ft,arbiter-secret=pw"),
+        "arbiter-secret= .*arbiter-user="),
+    "arbiter-none": (arbiter("arbiter-tls=/nowhere"),
+                     "arbiter-tls= .*arbiter="),
+    "arbiter-host-name": (arbiter("arbiter=file:/x,host=a/b"), "host= 'a/b'"),
+    # These need the whole machine
+    "arbiter-uuid": (["-ft-listen", "127.0.0.1:7700,arbiter=file:/x"],
+                     "-ft-listen: arbiter= needs -uuid"),
+    "arbiter-secret-missing": (
+        arbiter("arbiter=etcd://a:1/ft,arbiter-user=me,arbiter-secret=pw"),
+        "-ft-peer: .*arbiter-secret=pw"),
+    "arbiter-secret-newline": (
+        NEWLINE + arbiter("arbiter=etcd://a:1/ft,arbiter-user=me,"
+                          "arbiter-secret=pw"),
+        "-ft-peer: .*arbiter-secret=pw.*newline"),
 }
 
 
@@ -71,7 +107,9 @@ def test_help(t, option):
     """-ft-peer help lists every key and exits 0."""
     text = vm.help_text(f"-{option}", "help")
     for key in ("interval", "output-delay", "quiet", "dirty-limit", "timeout",
-                "self-check", "durability", "disk-sync", "sync-rate"):
+                "self-check", "durability", "disk-sync", "sync-rate",
+                "arbiter", "arbiter-tls", "arbiter-user", "arbiter-secret",
+                "host"):
         if key not in text:
             raise AssertionError(f"-{option} help says nothing of {key}")
 

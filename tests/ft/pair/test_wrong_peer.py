@@ -51,7 +51,7 @@ def hello_of(t, pair):
 
 WRONG = {
     "major": lambda hello: wire.record(
-        wire.HELLO, wire.with_version(hello, 3, 0)),
+        wire.HELLO, wire.with_version(hello, 99, 0)),
     "magic": lambda hello: wire.record(wire.HELLO, b"QEMU-XX1" + hello[8:]),
     "json": lambda hello: wire.record(wire.HELLO, hello[:-1] + b"{"),
     "qemu-version": lambda hello: wire.record(
@@ -75,6 +75,11 @@ def test_wrong_hello(t, what):
         raise Skip(str(why)) from None
     hello = hello_of(t, pair)
     secondary = pair.start_secondary()
+    with wire.dial(PORT) as sock:
+        sock.sendall(wire.record(wire.HELLO, hello))
+        if wire.closed_without_welcome(sock):
+            raise AssertionError("the secondary refused the right one too")
+    pair.wait_state("unprotected", secondary)
     with wire.dial(PORT) as sock:
         sock.sendall(WRONG[what](hello))
         if not wire.closed_without_welcome(sock):

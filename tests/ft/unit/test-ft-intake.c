@@ -142,7 +142,7 @@ static void put_letter(GByteArray *out, char letter)
         ft_wire_put(out, FT_REC_COPY, NULL, 0);
         break;
     case 'E':
-        ft_wire_put_beat(out, 1, 2);
+        ft_wire_put_beat(out, &(FtBeat) { 1, 0, 2 });
         break;
     case 'A':
         ft_wire_put_ack(out, AFTER + 1, AFTER + 1);

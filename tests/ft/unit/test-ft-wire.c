@@ -76,7 +76,7 @@ static void test_layout(void)
     g_assert_cmpuint(sizeof(FtBeginWire), ==, 16);
     g_assert_cmpuint(sizeof(FtDeviceWire), ==, 24);
     g_assert_cmpuint(sizeof(FtCommitWire), ==, 40);
-    g_assert_cmpuint(sizeof(FtBeatWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtBeatWire), ==, 24);
     g_assert_cmpuint(sizeof(FtEndWire), ==, 8);
     g_assert_cmpuint(sizeof(FtAttachWire), ==, 24);
     g_assert_cmpuint(sizeof(FtReceivedWire), ==, 16);
@@ -112,7 +112,7 @@ static const struct {
     { "device", FT_REC_DEVICE, 24, 1 * MiB },
     { "commit", FT_REC_COMMIT, 40, 40 },
     { "ack", FT_REC_ACK, 16, 16 },
-    { "beat", FT_REC_BEAT, 16, 16 },
+    { "beat", FT_REC_BEAT, 24, 24 },
     { "end", FT_REC_END, 8, 8 + 1024 },
     { "ended", FT_REC_ENDED, 0, 0 },
     { "takeover", FT_REC_TAKEOVER, 8, 8 },
@@ -129,6 +129,8 @@ static const struct {
     { "switch", FT_REC_SWITCH, 8, 8 },
     { "switched", FT_REC_SWITCHED, 8, 8 },
     { "received", FT_REC_RECEIVED, 16, 16 },
+    { "switchover", FT_REC_SWITCHOVER, 0, 1024 },
+    { "packet", FT_REC_PACKET, 8, 8 + 1024 + FT_WIRE_MAX_PACKET },
     { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
     { "optional-far", UINT32_MAX, 0, 1 * MiB },
 };
@@ -226,7 +228,7 @@ static void put_each(GByteArray *out)
     ft_wire_end(out, rec);
     ft_wire_put_commit(out, &c);
     ft_wire_put_ack(out, 1, 1);
-    ft_wire_put_beat(out, 3, 4);
+    ft_wire_put_beat(out, &(FtBeat) { 3, 2, 4 });
     ft_wire_put_end(out, FT_END_STOPPED, "enough");
     ft_wire_put(out, FT_REC_ENDED, NULL, 0);
     ft_wire_put_attach(out, (const uint8_t *)"0123456789abcdef", 1);
@@ -308,7 +310,7 @@ static void test_hello_wrong(void)
         const char *why;
     } cases[] = {
         { 0, "does not speak" }, { 7, "does not speak" },
-        { 8, "speaks version 259" }, { 9, "speaks version 2" },
+        { 8, "speaks version 260" }, { 9, "speaks version 5" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         g_autoptr(GByteArray) buf = g_byte_array_new();
@@ -397,6 +399,51 @@ static void test_text_long(void)
     g_assert_cmpuint(strlen(end), ==, FT_WIRE_MAX_TEXT);
 }
 
+static void test_packet(void)
+{
+    static const struct {
+        uint16_t name;          /* length that is claimed, of 8 bytes */
+        bool good;
+    } heads[] = {
+        { 0, true }, { 4, true }, { 7, true },
+        { 8, false }, { 9, false }, { UINT16_MAX, false },
+    };
+    FtPacket p = {
+        .nic = (char *)"nic.0",
+        .queue = 3,
+        .header_length = 12,
+        .data = (const uint8_t *)"hello",
+        .length = 5,
+    }, q;
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    ft_wire_put_packet(buf, &p);
+    rec = next_record(buf);
+    g_assert(ft_wire_get_packet(&rec, &q, &error_abort));
+    g_assert_cmpstr(q.nic, ==, p.nic);
+    g_assert_cmpint(q.queue, ==, 3);
+    g_assert_cmpint(q.header_length, ==, 12);
+    g_assert_cmpmem(q.data, q.length, p.data, p.length);
+    g_free(q.nic);
+
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        uint8_t payload[16] = { 0 };
+        Error *err = NULL;
+
+        stw_be_p(payload + 4, heads[i].name);
+        g_byte_array_set_size(buf, 0);
+        put_raw(buf, FT_REC_PACKET, 0, 16, payload, 16);
+        rec = next_record(buf);
+        q.nic = NULL;
+        g_assert_cmpint(ft_wire_get_packet(&rec, &q, &err), ==,
+                        heads[i].good);
+        g_assert_cmpint(err == NULL, ==, heads[i].good);
+        error_free(err);
+        g_free(q.nic);
+    }
+}
+
 static void test_end_reason(void)
 {
     static const uint32_t wrong[] = { 0, 5, UINT32_MAX };
@@ -426,13 +473,15 @@ static void test_numbers(void)
     };
     g_autoptr(GByteArray) buf = g_byte_array_new();
     uint64_t epoch, got[BLOCKS];
-    uint32_t age;
+    FtBeat beat = { 1ULL << 60, UINT64_MAX - 3, 0x92345678 };
     FtRecord rec;
 
-    ft_wire_put_beat(buf, 77, 0x12345678);
+    ft_wire_put_beat(buf, &beat);
     rec = next_record(buf);
-    ft_wire_get_beat(&rec, &age);
-    g_assert_cmpuint(age, ==, 0x12345678);
+    ft_wire_get_beat(&rec, &beat);
+    g_assert_cmpuint(beat.counter, ==, 1ULL << 60);
+    g_assert_cmpuint(beat.echo, ==, UINT64_MAX - 3);
+    g_assert_cmpuint(beat.age_ms, ==, 0x92345678);
 
     g_byte_array_set_size(buf, 0);
     ft_wire_put_u64(buf, FT_REC_TAKEOVER, UINT64_MAX - 1);
@@ -493,6 +542,66 @@ static void test_begin_256(void)
     g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
 }
 
+static void test_uplinks(void)
+{
+    g_autofree FtUplinks *u = g_new0(FtUplinks, 1), *got = g_new0(FtUplinks, 1);
+    g_autoptr(GByteArray) buf = g_byte_array_new();
+    FtRecord rec;
+
+    for (int n = 0; n <= FT_WIRE_MAX_NICS; n += FT_WIRE_MAX_NICS / 2) {
+        u->n = n;
+        for (int i = 0; i < n; i++) {
+            u->at[i].nic = (uint64_t)i << 56 | 7;
+            u->at[i].state = i % FT_UPLINK_STATE__MAX;
+        }
+        g_byte_array_set_size(buf, 0);
+        ft_wire_put_uplinks(buf, u);
+        rec = next_record(buf);
+        g_assert_cmpuint((uint32_t)ldl_be_p(buf->data), ==, 0x8000001b);
+        g_assert_cmpuint(rec.length, ==, 8 + 16 * n);
+        g_assert_cmpstr(ft_rec_name(rec.type), ==, "UPLINK");
+        g_assert(ft_wire_get_uplinks(&rec, got, &error_abort));
+        g_assert_cmpmem(got, sizeof(*got), u, sizeof(*u));
+    }
+}
+
+/* Each way to be wrong is refused, and nothing behind the record is read */
+static void test_uplinks_wrong(void)
+{
+    static const struct {
+        uint32_t n, bytes, state;
+        const char *why;
+    } cases[] = {
+        { 0, 0, 0, "wrong number" }, { 0, 4, 0, "wrong number" },
+        { 0, 7, 0, "wrong number" }, { 0, 24, 0, "wrong number" },
+        { 1, 8, 0, "wrong number" }, { 1, 23, 0, "wrong number" },
+        { 1, 25, 0, "wrong number" }, { 2, 24, 0, "wrong number" },
+        { UINT32_MAX, 8, 0, "wrong number" },
+        { 0x10000001, 24, 0, "wrong number" },
+        { 257, 8 + 16 * 257, 0, "wrong number" },
+        { 1, 24, 3, "unknown state 3" },
+        { 1, 24, UINT32_MAX, "unknown state" },
+    };
+    g_autofree FtUplinks *u = g_new0(FtUplinks, 1);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        g_autofree uint8_t *payload = g_malloc0(8 + 16 * 257), *exact = NULL;
+        Error *err = NULL;
+        FtRecord rec;
+
+        stl_be_p(payload, cases[i].n);
+        stl_be_p(payload + 16, cases[i].state);
+        put_raw(buf, 0x8000001b, 0, cases[i].bytes, payload, cases[i].bytes);
+        exact = g_memdup2(buf->data, buf->len);
+        g_assert_cmpint(ft_wire_next(exact, buf->len, &rec, &error_abort),
+                        ==, 1);
+        g_assert(!ft_wire_get_uplinks(&rec, u, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), cases[i].why));
+        error_free(err);
+    }
+}
+
 static void test_pages(void)
 {
     uint8_t page[PAGE] = { 1, 2, 3 }, delta[12] = { 0, 7, 0, 1, 9 };
@@ -528,7 +637,7 @@ static void test_pages(void)
 
 typedef struct Hostile {
     GRand *r;
-    int records, entries, deltas, states;
+    int records, entries, deltas, states, uplinks;
     uint8_t target[64 + 512 + 64];
 } Hostile;
 
@@ -611,11 +720,19 @@ static void decode(Hostile *h, const FtRecord *rec)
 {
     g_autofree char *text = NULL;
     uint64_t epoch, used[BLOCKS];
-    uint32_t age;
+    FtBeat beat;
+    FtPacket packet;
     FtEndReason reason;
+    FtUplinks u;
     FtCommit c;
 
     switch (rec->type) {
+    case FT_REC_UPLINK:
+        if (ft_wire_get_uplinks(rec, &u, NULL)) {
+            h->uplinks++;
+            g_assert_cmpuint(rec->length, ==, 8 + 16 * u.n);
+        }
+        break;
     case FT_REC_HELLO:
         ft_wire_get_hello(rec, &text, NULL);
         break;
@@ -649,7 +766,13 @@ static void decode(Hostile *h, const FtRecord *rec)
         ft_wire_get_u64(rec);
         break;
     case FT_REC_BEAT:
-        ft_wire_get_beat(rec, &age);
+        ft_wire_get_beat(rec, &beat);
+        break;
+    case FT_REC_PACKET:
+        if (ft_wire_get_packet(rec, &packet, NULL)) {
+            g_assert_cmpuint(packet.length, >, 0);
+            text = packet.nic;
+        }
         break;
     case FT_REC_END:
         ft_wire_get_end(rec, &reason, &text, NULL);
@@ -701,7 +824,7 @@ static uint32_t draft_device(GRand *r, uint8_t *p)
 
 static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
 {
-    uint32_t len;
+    uint32_t len, min = 0, max = FT_WIRE_MAX_TEXT;
 
     switch (type) {
     case FT_REC_COPY:
@@ -709,12 +832,22 @@ static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
         return draft_pages(r, p);
     case FT_REC_DEVICE:
         return draft_device(r, p);
+    case FT_REC_UPLINK:
+        stl_be_p(p, g_rand_int_range(r, 0, 4));
+        stl_be_p(p + 16, g_rand_int_range(r, 0, 4));
+        return 8 + 16 * g_rand_int_range(r, 0, 4);
     default:
-        len = limits[type - 1].min + g_rand_int_range(r, 0, 30);
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+            if (limits[i].type == type) {
+                min = limits[i].min;
+                max = limits[i].max;
+            }
+        }
+        len = min + g_rand_int_range(r, 0, 30);
         for (uint32_t i = 0; i < len; i++) {
             p[i] = g_rand_int(r);
         }
-        return MIN(len, limits[type - 1].max);
+        return MIN(len, max);
     }
 }
 
@@ -727,6 +860,8 @@ static void hostile_record(Hostile *h, GByteArray *buf)
 
     if (g_rand_boolean(h->r)) {
         type = g_rand_boolean(h->r) ? FT_REC_PAGES : FT_REC_DEVICE;
+    } else if (!g_rand_int_range(h->r, 0, 20)) {
+        type = FT_REC_UPLINK;
     }
     len = draft(h->r, type, payload);
     for (int n = g_rand_int_range(h->r, 0, 4); n && len; n--) {
@@ -760,6 +895,7 @@ static void test_hostile(void)
     g_assert_cmpint(h.entries, >, 50000);
     g_assert_cmpint(h.deltas, >, 5000);
     g_assert_cmpint(h.states, >, 5000);
+    g_assert_cmpint(h.uplinks, >, 500);
     g_rand_free(h.r);
 }
 
@@ -841,10 +977,13 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/welcome", test_welcome);
     g_test_add_func("/ft/wire/text", test_text);
     g_test_add_func("/ft/wire/text-long", test_text_long);
+    g_test_add_func("/ft/wire/packet", test_packet);
     g_test_add_func("/ft/wire/end-reason", test_end_reason);
     g_test_add_func("/ft/wire/numbers", test_numbers);
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
     g_test_add_func("/ft/wire/begin-256", test_begin_256);
+    g_test_add_func("/ft/wire/uplinks", test_uplinks);
+    g_test_add_func("/ft/wire/uplinks-wrong", test_uplinks_wrong);
     g_test_add_func("/ft/wire/pages", test_pages);
     g_test_add_func("/ft/wire/attach", test_attach);
     g_test_add_func("/ft/wire/received", test_received);

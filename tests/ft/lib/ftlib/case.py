@@ -82,6 +82,10 @@ class Test:
     def counter(self, **options):
         return self.load(client.Counter(**options))
 
+    def count(self, passed, failed):
+        """This test is many; the summary counts each."""
+        (self.folder / "counts").write_text(f"{passed} {failed} 0")
+
     def check(self):
         """No load saw anything wrong, no QEMU did what it must not do."""
         for load in self.loads:

@@ -46,12 +46,13 @@ class Disk:
     {"primary": dict(iotype="write", errno=5, sector=61440)}: keys of a
     blkdebug rule.  `logged`: keep what power_loss() needs.  `slow` maps a
     QEMU's name to how many writes a second its image takes.  `shared`: all
-    QEMUs have the same image.
+    QEMUs have the same image.  `throttled`: throttle() works.
     """
 
     def __init__(self, folder, kind="virtio-blk", form="raw", style="drive",
                  size=SIZE, template=None, name="d0", keys="",
-                 broken=None, logged=False, slow=None, shared=False):
+                 broken=None, logged=False, slow=None, shared=False,
+                 throttled=False):
         self.folder = pathlib.Path(folder)
         self.kind, self.form, self.style = kind, form, style
         self.size, self.template, self.name = size, template, name
@@ -60,7 +61,8 @@ class Disk:
         self.logged = logged
         self.slow = slow or {}
         self.shared = shared
-        if logged or slow:
+        self.throttled = throttled
+        if logged or slow or throttled:
             self.style = "blockdev"
         self.file = {}          # replaces the image of the QEMU so named
         self.of = {}            # a QEMU's name -> the one whose image it has
@@ -119,15 +121,23 @@ class Disk:
                       f"{self.name},file={below},log=log-{self.name},"
                       f"log-sector-size={SECTOR}"]
             below = f"logged-{self.name}"
-        if side in self.slow:
+        if side in self.slow or self.throttled:
             found += ["-object", f"throttle-group,id=group-{self.name},"
-                      f"x-iops-write={self.slow[side]}",
+                      f"x-iops-write={self.slow.get(side, 0)}",
                       "-blockdev", f"driver=throttle,node-name=slow-"
                       f"{self.name},throttle-group=group-{self.name},"
                       f"file={below},discard=unmap"]
             below = f"slow-{self.name}"
         return found + ["-blockdev", f"driver={self.form},discard=unmap,"
                         f"node-name={self.name},file={below}"]
+
+    def throttle(self, qemu, **limits):
+        """From now on its image is so slow: members of ThrottleLimits, with
+        _ for -; none: as fast as it can."""
+        qemu.command("qom-set", {
+            "path": f"/objects/group-{self.name}", "property": "limits",
+            "value": {key.replace("_", "-"): value for key, value in
+                      {"iops_write": 0, "bps_read": 0, **limits}.items()}})
 
     def log(self, side):
         return self.folder / f"{side}-{self.name}.log-writes"

@@ -53,14 +53,7 @@ class Host:
                                     f"{done.stderr.strip()}")
 
     def listening(self, port):
-        wanted = f":{port:04X}"
-        for table in ("tcp", "tcp6"):
-            path = pathlib.Path(f"/proc/{self.keeper.pid}/net/{table}")
-            rows = path.read_text().splitlines() if path.exists() else []
-            if any(w[3] == "0A" and w[1].endswith(wanted)
-                   for w in map(str.split, rows)):
-                return True
-        return False
+        return netns.listening(port, self.keeper.pid)
 
     def cable(self, mine, theirs):
         netns.ip("link", "add", mine, "type", "veth", "peer", "name", theirs,
@@ -110,7 +103,7 @@ class LinkedPair(Pair):
 
     def start_secondary(self, fault=None, extra=(), keys=None, **_):
         near_backend, self.backend = self.backend, self.far_tap
-        self.wrap = self.host.inside()
+        self.enter = self.host.inside()
         try:
             self.secondary = self._start(
                 "secondary", self.ft_option("-ft-listen", f"0.0.0.0:{PORT}",
@@ -118,7 +111,7 @@ class LinkedPair(Pair):
                 {"QEMU_FT_FAULT": fault} if fault else {}, extra)
         finally:
             self.backend = near_backend
-            self.wrap = []
+            self.enter = []
         wait.until("the secondary does not listen",
                    lambda: self.host.listening(PORT))
         return self.secondary

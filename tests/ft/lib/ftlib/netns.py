@@ -102,10 +102,10 @@ def packets_from(tap):
     raise Unavailable(f"no interface {tap}")
 
 
-def listening(port):
-    """Does anybody in this namespace listen on TCP `port`?"""
+def listening(port, pid="self"):
+    """Does anybody in the namespace of `pid` listen on TCP `port`?"""
     wanted = f":{port:04X}"
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6"):
         if not os.path.exists(table):
             continue
         with open(table) as rows:

@@ -68,8 +68,9 @@ class Pair:
         self.all = []
         self.forwards = {}
         self.port = PORT
-        self.wrap = []              # what the next QEMU is started by
+        self.enter = []             # put before the next QEMU's command
         self.took_over = None       # the FT_FAILOVER event
+        self.told = {}              # where to look for the next one
         netns.up()
         if not user_net:
             netns.bridge_up()
@@ -89,14 +90,15 @@ class Pair:
         return role if not any(q.name == role for q in self.all) else \
             f"{role}{len(self.all)}"
 
-    def _start(self, role, ft, env, extra, machine_args=None):
+    def _start(self, role, ft, env, extra, machine_args=None, binary=None):
         name = self.next_name(role)
         backend, tap = self._backend(name)
         args = [*(machine_args or self.machine), *self.boot,
                 "-netdev", backend, *nic_device(self.nic),
                 *(a for d in self.disks for a in d.args(name)), *ft, *extra]
-        qemu = Qemu(name, args, self.folder, env, tap, self.ports)
-        qemu.wrap = self.wrap
+        qemu = Qemu(name, args, self.folder, env, tap, self.ports,
+                    binary=binary)
+        qemu.enter = self.enter
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")
@@ -107,22 +109,23 @@ class Pair:
         return [option, address + ("," + keys if keys else "")]
 
     def start_secondary(self, fault=None, extra=(), keys=None, port=None,
-                        machine_args=None):
+                        machine_args=None, binary=None):
         self.port = port or self.port
         env = {"QEMU_FT_FAULT": fault} if fault else {}
         ft = self.ft_option("-ft-listen", f"127.0.0.1:{self.port}", keys)
         self.secondary = self._start("secondary", ft, env, extra,
-                                     machine_args)
+                                     machine_args, binary)
         wait.until(f"nobody listens on port {self.port}",
                    lambda: netns.listening(self.port))
         return self.secondary
 
     def start_primary(self, fault=None, extra=(), keys=None, port=None,
-                      machine_args=None):
+                      machine_args=None, binary=None):
         env = {"QEMU_FT_FAULT": fault} if fault else {}
         address = f"127.0.0.1:{port or self.port}"
         ft = self.ft_option("-ft-peer", address, keys)
-        self.primary = self._start("primary", ft, env, extra, machine_args)
+        self.primary = self._start("primary", ft, env, extra, machine_args,
+                                   binary)
         return self.primary
 
     def start_alone(self, name):
@@ -202,8 +205,11 @@ class Pair:
     def wait_takeover(self, timeout=30):
         """The secondary is the VM now; returns the FT_FAILOVER event."""
         self.expect_takeover()
-        self.took_over = self.secondary.qmp.wait_event(
-            "FT_FAILOVER", timeout=timeout)
+        qmp = self.secondary.qmp
+        # One that has taken over before has told of that before
+        self.took_over = qmp.wait_event("FT_FAILOVER", timeout=timeout,
+                                        since=self.told.get(qmp, 0))
+        self.told[qmp] = qmp.events.index(self.took_over) + 1
         return self.took_over
 
     def protect_again(self, secondary):
@@ -219,6 +225,18 @@ class Pair:
         """After a takeover: the old secondary is the primary from now on."""
         self.primary, self.secondary = self.secondary, None
         return self.primary
+
+    def switch_over(self):
+        """ft-switchover; when it was called, and how long it took (ms).  The
+        two swap their roles in this object."""
+        self.expect_takeover()
+        since = time.monotonic()
+        self.primary.command("ft-switchover")
+        took = 1000 * (time.monotonic() - since)
+        self.wait_takeover()
+        self.primary, self.secondary = self.secondary, self.primary
+        self.primary.qmp.forbid("FT_FAILOVER")
+        return since, took
 
     # checks
 

@@ -2,9 +2,9 @@
 """tests/ft/run: every test of QEMU-FT, in parallel, with one summary line.
 
 Three kinds: a program in the build's tests/ft/unit is a GLib test, counted
-by its TAP lines; scripts/check-thin and scripts/checkpatch are one test each;
-every function of tests/ft/pair/test_*.py is a test with its own process,
-network namespace, guest and folder of logs.
+by its TAP lines; scripts/check-thin, checkpatch and check-model are one test
+each; every function of tests/ft/pair/test_*.py is a test with its own
+process, network namespace, guest and folder of logs.
 """
 
 import argparse
@@ -147,7 +147,14 @@ class PairJob(Job):
         verdict = self.folder / "verdict"
         why = verdict.read_text() if verdict.exists() else "the test died"
         passed = code in (0, case.SKIP)
-        return Outcome(code, why, output="" if passed else self.logs())
+        return Outcome(code, why, counts=self.counts(),
+                       output="" if passed else self.logs())
+
+    def counts(self):
+        """Of a test that is many (Test.count), else None."""
+        path = self.folder / "counts"
+        return tuple(map(int, path.read_text().split())) if path.exists() \
+            else None
 
     def logs(self):
         """The end of every log, for the report of a failure."""
@@ -171,8 +178,8 @@ def unit_jobs():
 
 
 def check_jobs():
-    scripts = [guest.ROOT / "scripts" / n for n in ("check-thin",
-                                                    "checkpatch")]
+    scripts = [guest.ROOT / "scripts" / n
+               for n in ("check-thin", "checkpatch", "check-model")]
     return [CheckJob(s) for s in scripts if os.access(s, os.X_OK)]
 
 

@@ -43,18 +43,21 @@ class Qemu:
     to and no first event to miss.  The process dies with the test.
 
     `ports` names further character devices; `args` gives them to a device
-    of the guest, ports[name] is what it writes.
+    of the guest, ports[name] is what it writes.  `enter` is put before its
+    command (nodes.py), `fds` stay open in it.
     """
 
-    def __init__(self, name, args, folder, env=None, tap=None, ports=()):
+    def __init__(self, name, args, folder, env=None, tap=None, ports=(),
+                 enter=(), fds=(), binary=None):
         self.name = name
+        self.enter, self.fds = list(enter), tuple(fds)
         self.tap = tap              # its end of the bridge, if any
         self.args = args
         self.folder = pathlib.Path(folder)
         self.env = env or {}
         self.ports = dict.fromkeys(ports)
+        self.binary = binary        # another emulator than the one built
         self.process = None
-        self.wrap = []              # a command that starts it
         self.killed = "QEMU_FT_FAULT" in self.env
 
     def start(self):
@@ -63,7 +66,8 @@ class Qemu:
         ends = {port: socket.socketpair() for port in self.ports}
         theirs = [their_monitor, their_serial, *(b for _, b in ends.values())]
         fds = tuple(end.fileno() for end in theirs)
-        argv = [guest.qemu(), "-name", self.name, "-nodefaults",
+        argv = [str(self.binary or guest.qemu()), "-name", self.name,
+                "-nodefaults",
                 "-no-user-config", "-display", "none",
                 "-chardev", f"socket,id=monitor0,fd={fds[0]}",
                 "-mon", "chardev=monitor0,mode=control",
@@ -77,9 +81,9 @@ class Qemu:
             settings = [f"{k}={v}" for k, v in self.env.items()]
             print("$", shlex.join(settings + argv), file=log, flush=True)
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *self.wrap, *argv],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.enter, *argv],
                 stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, pass_fds=fds,
+                stderr=subprocess.STDOUT, pass_fds=fds + self.fds,
                 env=dict(os.environ, **self.env))
         for end in theirs:
             end.close()

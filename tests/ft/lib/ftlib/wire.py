@@ -17,19 +17,20 @@ class NoHash(Exception):
     """Why records cannot be made here."""
 
 
-def xxh3(data):
+def xxh3(data, seed=0):
     try:
         library = ctypes.CDLL("libxxhash.so.0")
     except OSError:
         raise NoHash("libxxhash is missing") from None
-    library.XXH3_64bits.restype = ctypes.c_uint64
-    library.XXH3_64bits.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
-    return library.XXH3_64bits(data, len(data))
+    seeded = library.XXH3_64bits_withSeed
+    seeded.restype = ctypes.c_uint64
+    seeded.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64)
+    return seeded(data, len(data), seed)
 
 
 def record(kind, payload, flags=0):
     head = struct.pack("!III", kind, flags, len(payload))
-    check = xxh3(head + payload) & 0xffffffff
+    check = xxh3(payload, xxh3(head)) & 0xffffffff
     return head + struct.pack("!I", check) + payload
 
 
