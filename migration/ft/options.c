@@ -68,7 +68,8 @@ static QemuOptsList ft_opts_list = {
         }, {
             .name = "peer",
             .type = QEMU_OPT_STRING,
-            .help = "host:port of a further peer to dial; may be repeated",
+            .help = "host:port of a further peer, or another way to the same; "
+                    "may be repeated",
         }, {
             .name = "listen",
             .type = QEMU_OPT_STRING,
