@@ -104,7 +104,7 @@ class Test:
         The loads go on for `replies` more replies on the new side, then every
         one of them reports, and the self-checks are looked at.
         """
-        event = pair.wait_takeover()
+        event = pair.taken_over() or pair.wait_takeover()
         survivor = pair.secondary
         for load in self.loads:
             load.wait_more(replies)

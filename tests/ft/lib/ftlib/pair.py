@@ -210,6 +210,14 @@ class Pair:
         self.told[qmp] = qmp.events.index(self.took_over) + 1
         return self.took_over
 
+    def taken_over(self):
+        """The event, if this secondary is the VM already and it was waited
+        for; else None."""
+        if self.secondary.qmp not in self.told or \
+                self.query(self.secondary)["role"] != "primary":
+            return None
+        return self.took_over
+
     def protect_again(self, secondary):
         """The survivor of a takeover gets a secondary: start_secondary() is
         `secondary`; both swap their roles in this object."""
