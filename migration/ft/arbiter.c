@@ -143,6 +143,21 @@ static void distrust(Job *job)
     }
 }
 
+/*
+ * With a question before it.  While the way there works and the way back does
+ * not, or when this process stops or dies while it asks in vain, a claim that
+ * arrives would be granted to somebody who cannot act, and nobody would.
+ */
+static FtStoreResult claim(Job *job)
+{
+    g_auto(FtSeat) seat = { 0 };
+    FtStoreResult ret = ft_store_read(arb.store, &seat, CALL_MS, &job->err);
+
+    return ret != FT_STORE_OK ? ret :
+           ft_store_swap(arb.store, job->expected, &job->next, &job->found,
+                         CALL_MS, &job->err);
+}
+
 static void perform(Job *job)
 {
     int64_t start = get_clock();
@@ -156,8 +171,7 @@ static void perform(Job *job)
                                     &job->err);
         break;
     case JOB_CLAIM:
-        job->result = ft_store_swap(arb.store, job->expected, &job->next,
-                                    &job->found, CALL_MS, &job->err);
+        job->result = claim(job);
         break;
     case JOB_LEAVE:
         job->result = ft_store_update(arb.store, &job->current, &job->next,
