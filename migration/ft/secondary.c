@@ -647,8 +647,9 @@ static void act(FtSession *s)
     know_old_primary(s);
     if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
         ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
-        ft_inbound_deliver();
         ft_channel_set_handler(old_primary, old_primary_readable, NULL);
+        /* What came right behind SWITCHOVER has been read with it */
+        old_primary_readable(NULL);
     } else {
         ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
     }
