@@ -447,7 +447,7 @@ bool ft_wire_device_valid(const FtRecord *rec, uint64_t have_full,
     switch (be32_to_cpu(d->kind)) {
     case FT_DEVICE_FULL:
         if (base == 0 && len > 8 && ldq_be_p(data) == have_full &&
-            len - 8 <= full - have_full) {
+            have_full <= full && len - 8 <= full - have_full) {
             return true;
         }
         break;
