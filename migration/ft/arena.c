@@ -23,10 +23,14 @@ bool ft_arena_init(FtArena *a, size_t limit, size_t keep, Error **errp)
                          "space for fault tolerance", limit);
         return false;
     }
-    for (size_t i = 0; i < keep; i += page) {
+    return true;
+}
+
+void ft_arena_populate(FtArena *a)
+{
+    for (size_t i = 0; i < a->keep; i += qemu_real_host_page_size()) {
         a->base[i] = 0;
     }
-    return true;
 }
 
 void ft_arena_destroy(FtArena *a)

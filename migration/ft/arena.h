@@ -20,11 +20,18 @@ typedef struct FtArena {
 } FtArena;
 
 /**
- * ft_arena_init: reserve @limit bytes and populate the first @keep
+ * ft_arena_init: reserve @limit bytes, of which @keep stay once populated
  *
  * False with @errp set when the address space cannot be had.
  */
 bool ft_arena_init(FtArena *a, size_t limit, size_t keep, Error **errp);
+
+/**
+ * ft_arena_populate: have the first @keep bytes now, not when they are used
+ *
+ * Takes milliseconds; any thread, while nobody else uses the arena.
+ */
+void ft_arena_populate(FtArena *a);
 void ft_arena_destroy(FtArena *a);
 
 /** ft_arena_take: the next @n bytes, or NULL when the limit is reached */

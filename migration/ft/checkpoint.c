@@ -195,6 +195,14 @@ static FtDiskSync disk_sync_mode(void)
     return mode;
 }
 
+/* In the channel's thread, before the first copy */
+static void populate(FtChannel *ch, void *opaque)
+{
+    ft_channel_prefer_thread(false);
+    ft_cut_populate(opaque);
+    ft_channel_prefer_thread(true);
+}
+
 static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
 {
     /* Checks are counted over the life of the process */
@@ -219,6 +227,7 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
+    ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
     cp.released = 0;
     if (ft_opts.shared) {
@@ -261,6 +270,8 @@ static void checkpoint_settled(bool ending)
     if (acked) {
         ft_mirror_commit(cp.epoch.committed);
         if (cp.epoch.committed == 1) {
+            ft_counters.sync_time_ms =
+                MAX((get_clock() - ft_primary.connected_ns) / 1000000, 1);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
         }
     }
@@ -277,6 +288,9 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     }
     if (rec->type == FT_REC_STABLE) {
         return ft_epoch_stable(&cp.epoch, ft_wire_get_u64(rec), errp);
+    }
+    if (rec->type == FT_REC_COPIED) {
+        return ft_first_copy_answer(&cp.first, ft_wire_get_u64(rec), errp);
     }
     if (rec->type == FT_REC_DISKSAME) {
         return ft_disk_sync_answer(rec, errp);

@@ -53,10 +53,21 @@
 #include "vcpu.h"
 
 static bool active;             /* between drain_begin() and drain_end() */
+static int64_t longest;         /* time that the guest stood still, ns */
 
 bool ft_cut_active(void)
 {
     return active;
+}
+
+uint64_t ft_cut_longest_us(void)
+{
+    return longest / 1000;
+}
+
+void ft_cut_forget_longest(void)
+{
+    longest = 0;
 }
 
 bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
@@ -74,6 +85,12 @@ bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
     }
     cut->device = g_byte_array_new();
     return true;
+}
+
+void ft_cut_populate(FtCut *cut)
+{
+    ft_arena_populate(&cut->pages);
+    ft_arena_populate(&cut->list);
 }
 
 void ft_cut_destroy(FtCut *cut)
@@ -237,6 +254,7 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
     }
     cut->resume = lap(&t);
     cut->total = t - cut->start;
+    longest = MAX(longest, cut->total);
     ft_fault(FT_FAULT_CUT_RESUMED);
     if (!ok) {
         ft_epoch_abandon(epoch);
@@ -247,6 +265,7 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
 
 bool ft_cut_harvest(FtRam *ram, FtArena *list)
 {
+    int64_t start = get_clock();
     bool paused;
 
     assert(bql_locked() && !qemu_in_coroutine() && !current_cpu);
@@ -260,5 +279,6 @@ bool ft_cut_harvest(FtRam *ram, FtArena *list)
     if (paused) {
         resume_all_vcpus();
     }
+    longest = MAX(longest, get_clock() - start);
     return true;
 }

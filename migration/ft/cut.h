@@ -34,6 +34,13 @@ typedef enum FtCutResult {
 
 bool ft_cut_init(FtCut *cut, const FtRam *ram, uint32_t keep_pages,
                  Error **errp);
+
+/**
+ * ft_cut_populate: have the memory for a usual cut; tens of milliseconds
+ *
+ * Any thread, before the first cut.
+ */
+void ft_cut_populate(FtCut *cut);
 void ft_cut_destroy(FtCut *cut);
 
 /**
@@ -51,8 +58,17 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
 /**
  * ft_cut_harvest: only list the pages written since the last harvest
  *
- * For the first copy.  Same conditions; false: skipped.
+ * For the first copy.  @list NULL: forget them.  Same conditions; false:
+ * skipped.
  */
 bool ft_cut_harvest(FtRam *ram, FtArena *list);
+
+/**
+ * ft_cut_longest_us: how long the guest has stood still at most
+ *
+ * In a cut or a harvest since ft_cut_forget_longest(); main loop.
+ */
+uint64_t ft_cut_longest_us(void);
+void ft_cut_forget_longest(void);
 
 #endif

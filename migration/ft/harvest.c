@@ -61,7 +61,7 @@ static unsigned long *word_at(unsigned long *const *blocks, uint64_t page)
                   [(page % DIRTY_MEMORY_BLOCK_SIZE) / BITS_PER_LONG];
 }
 
-/* Take the bits of one block; true when there was any */
+/* Take the bits of one block, and list them; true when there was any */
 static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
                           uint32_t index, FtArena *list)
 {
@@ -81,7 +81,7 @@ static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
         if (n - page < BITS_PER_LONG) {
             found &= BITMAP_LAST_WORD_MASK(n - page);
         }
-        while (found) {
+        while (found && list) {
             FtPageId *id = (FtPageId *)ft_arena_take(list, sizeof(*id));
 
             *id = ft_page_id(index, page + ctzl(found));
@@ -93,7 +93,7 @@ static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
 
 uint64_t ft_harvest(const FtRam *ram, FtArena *list)
 {
-    size_t before = list->used;
+    size_t before = list ? list->used : 0;
 
     memory_global_dirty_log_sync(false);
     RCU_READ_LOCK_GUARD();
@@ -108,7 +108,7 @@ uint64_t ft_harvest(const FtRam *ram, FtArena *list)
             memory_region_clear_dirty_bitmap(b->rb->mr, 0, b->used);
         }
     }
-    return (list->used - before) / sizeof(FtPageId);
+    return list ? (list->used - before) / sizeof(FtPageId) : 0;
 }
 
 uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)

@@ -38,6 +38,7 @@ bool ft_intake_init(FtIntake *in, FtRam *ram,
                        errp)) {
         return false;
     }
+    ft_arena_populate(&in->stage);
     in->device = g_byte_array_new();
     in->next_device = g_byte_array_new();
     return true;

@@ -6,6 +6,11 @@
  * A process may be alive in every thread but the one that matters.  A timer
  * in the main loop stamps the time; the channel's thread sends the age of
  * the stamp with each beat and lets the peer judge.
+ *
+ * How long a turn takes matters to the guest: the main loop holds the BQL
+ * from the end of its wait for events until it waits again.  GLib calls a
+ * source's check() just after the wait and its prepare() just before, each
+ * time, when no source is more urgent.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -16,6 +21,7 @@ static QEMUTimer *timer;
 static uint32_t period;
 static void (*tick_cb)(void);
 static int64_t stamp_ns;        /* atomic */
+static int64_t turn_began, longest_turn;
 
 static void tick(void *opaque)
 {
@@ -26,10 +32,39 @@ static void tick(void *opaque)
     }
 }
 
+static gboolean turn_begins(GSource *source)
+{
+    turn_began = get_clock();
+    return false;
+}
+
+static gboolean turn_ends(GSource *source, gint *timeout)
+{
+    if (turn_began) {
+        longest_turn = MAX(longest_turn, get_clock() - turn_began);
+    }
+    *timeout = -1;
+    return false;
+}
+
+static void watch_turns(void)
+{
+    static GSourceFuncs funcs = {
+        .prepare = turn_ends,
+        .check = turn_begins,
+    };
+    GSource *source = g_source_new(&funcs, sizeof(*source));
+
+    g_source_set_priority(source, G_MININT);
+    g_source_attach(source, NULL);
+    g_source_unref(source);
+}
+
 void ft_loop_watch(uint32_t period_ms, void (*cb)(void))
 {
     if (!timer) {
         timer = timer_new_ms(QEMU_CLOCK_REALTIME, tick, NULL);
+        watch_turns();
     }
     period = MAX(period_ms, 1);
     tick_cb = cb;
@@ -40,4 +75,14 @@ void ft_loop_watch(uint32_t period_ms, void (*cb)(void))
 uint32_t ft_loop_age_ms(void)
 {
     return (get_clock() - qatomic_read_i64(&stamp_ns)) / 1000000;
+}
+
+uint64_t ft_loop_longest_turn_us(void)
+{
+    return longest_turn / 1000;
+}
+
+void ft_loop_forget_turns(void)
+{
+    longest_turn = 0;
 }

@@ -18,4 +18,12 @@ void ft_loop_watch(uint32_t period_ms, void (*tick)(void));
 /** ft_loop_age_ms: time since the main loop last turned; any thread */
 uint32_t ft_loop_age_ms(void);
 
+/**
+ * ft_loop_longest_turn_us: how long the main loop has kept the BQL at most
+ *
+ * Since ft_loop_forget_turns(); both in the main loop only.
+ */
+uint64_t ft_loop_longest_turn_us(void);
+void ft_loop_forget_turns(void);
+
 #endif

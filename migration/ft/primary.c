@@ -26,6 +26,7 @@
 #include "system/runstate.h"
 #include "arbiter.h"
 #include "checkpoint.h"
+#include "cut.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "gate.h"
@@ -390,6 +391,9 @@ static void connected(QIOTask *task, gpointer opaque)
     if (!p->wanted || p->ch) {
         return;
     }
+    p->connected_ns = get_clock();
+    ft_cut_forget_longest();
+    ft_loop_forget_turns();
     if (!ft_mirror_attach(&err) || !ft_ram_init(&p->ram, &err)) {
         ft_primary_lost(error_get_pretty(err));
         error_free(err);

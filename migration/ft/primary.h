@@ -49,6 +49,7 @@ typedef struct FtPrimary {
     bool handed_over;           /* HANDOVER was said; its answer decides */
     bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
+    int64_t connected_ns;       /* since when */
     FtRam ram;
     uint64_t past_sent, past_received;  /* bytes of earlier connections */
 } FtPrimary;

@@ -11,11 +11,13 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "checkpoint.h"
+#include "cut.h"
 #include "disk-hold.h"
 #include "disk-log.h"
 #include "disk-mirror.h"
 #include "disk-sync.h"
 #include "gate.h"
+#include "loop.h"
 #include "options.h"
 #include "primary.h"
 #include "secondary.h"
@@ -43,6 +45,15 @@ static FtPhases *phases(void)
     p->copy = ft_window_percentiles(&ft_counters.copy).p50;
     p->resume = ft_window_percentiles(&ft_counters.resume).p50;
     return p;
+}
+
+static FtLongest *longest(void)
+{
+    FtLongest *l = g_new0(FtLongest, 1);
+
+    l->pause = ft_cut_longest_us();
+    l->turn = ft_loop_longest_turn_us();
+    return l;
 }
 
 static FtCuts *cuts(void)
@@ -108,6 +119,9 @@ FtInfo *qmp_query_ft(Error **errp)
     info->generation = ft_status.generation;
     info->pause = distribution(&ft_counters.pause);
     info->phases = phases();
+    info->longest = longest();
+    info->has_sync_time = ft_counters.sync_time_ms;
+    info->sync_time = ft_counters.sync_time_ms;
     info->ack_latency = distribution(&ft_counters.ack);
     info->dirty_pages = distribution(&ft_counters.pages);
     info->epoch_bytes = distribution(&ft_counters.bytes);
@@ -157,6 +171,8 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
                        i->sync_remaining >> 20);
     }
     print_distribution(mon, "pause", i->pause, "us");
+    monitor_printf(mon, "longest      pause %" PRIu64 "  turn of the main loop %"
+                   PRIu64 " us\n", i->longest->pause, i->longest->turn);
     print_distribution(mon, "ack latency", i->ack_latency, "us");
     print_distribution(mon, "dirty pages", i->dirty_pages, "pages");
     print_distribution(mon, "epoch bytes", i->epoch_bytes, "bytes");

@@ -52,6 +52,7 @@ static const struct {
     [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_STABLE] = { "STABLE", 8, 8 },
     [FT_REC_APPLIED] = { "APPLIED", 8, 8 },
+    [FT_REC_COPIED] = { "COPIED", 8, 8 },
 };
 
 const char *ft_rec_name(uint32_t type)

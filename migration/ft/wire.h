@@ -58,6 +58,7 @@ typedef enum FtRecType {
     FT_REC_HANDOVER,
     FT_REC_STABLE,
     FT_REC_APPLIED,
+    FT_REC_COPIED = 28,
     FT_REC__MAX,
 } FtRecType;
 

@@ -51,6 +51,7 @@ static void test_sizes(void)
         g_assert(ft_arena_init(&a, cases[i].limit * page + cases[i].more,
                                cases[i].keep * page + cases[i].more,
                                &error_abort));
+        ft_arena_populate(&a);
         g_assert_cmpuint(a.limit, ==, cases[i].expect_limit * page);
         g_assert_cmpuint(a.keep, ==, cases[i].expect_keep * page);
         g_assert_cmpuint(resident(&a, 0), >=, cases[i].expect_keep);
