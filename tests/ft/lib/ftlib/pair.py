@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from ftlib import guest, netns, wait
+from ftlib import evidence, guest, netns, wait
 from ftlib.qmp import Gone, QmpError
 from ftlib.vm import Qemu
 
@@ -140,7 +140,12 @@ class Pair:
         return (qemu or self.primary).command("query-ft")
 
     def wait_ready(self):
-        self.primary.wait_ready()
+        try:
+            self.primary.wait_ready()
+        except wait.Timeout:
+            if self.secondary:
+                evidence.gather(self.secondary)
+            raise
 
     def wait_state(self, state, qemu=None, timeout=60):
         qemu = qemu or self.primary

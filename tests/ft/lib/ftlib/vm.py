@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from ftlib import guest, wait
+from ftlib import evidence, guest, wait
 from ftlib.console import Console
 from ftlib.qmp import Gone, Qmp
 
@@ -129,7 +129,10 @@ class Qemu:
                                f"{wait.scaled(timeout):g} s") from None
 
     def wait_ready(self, timeout=60, since=0):
-        self.console.wait_for(guest.READY, timeout, since)
+        try:
+            self.console.wait_for(guest.READY, timeout, since)
+        except wait.Timeout as why:
+            raise wait.Timeout(f"{why}; {evidence.gather(self)}") from None
 
     def check(self):
         """Has anything happened that never may?"""
