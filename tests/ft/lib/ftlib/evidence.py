@@ -50,8 +50,13 @@ def backtraces(qemu):
         return f"gdb was not done after {DEBUGGER} s"
 
 
-def gather(qemu):
-    """Write it to NAME.evidence; the gist of it for the failure's text."""
+def gather(qemu, peers=()):
+    """Write it to NAME.evidence, of its peers, too; the gist of it for the
+    failure's text."""
+    for peer in peers:
+        # A debugger may stop a primary for too long: not what went wrong
+        peer.qmp.permit("FT_FAILOVER")
+        gather(peer)
     if not qemu.alive():
         return f"{qemu.name} is gone"
     path = qemu.folder / f"{qemu.name}.evidence"

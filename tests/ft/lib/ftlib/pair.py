@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from ftlib import evidence, guest, netns, wait
+from ftlib import guest, netns, wait
 from ftlib.qmp import Gone, QmpError
 from ftlib.vm import Qemu
 
@@ -140,12 +140,8 @@ class Pair:
         return (qemu or self.primary).command("query-ft")
 
     def wait_ready(self):
-        try:
-            self.primary.wait_ready()
-        except wait.Timeout:
-            if self.secondary:
-                evidence.gather(self.secondary)
-            raise
+        self.primary.wait_ready(peers=[q for q in self.living()
+                                       if q is not self.primary])
 
     def wait_state(self, state, qemu=None, timeout=60):
         qemu = qemu or self.primary

@@ -128,11 +128,12 @@ class Qemu:
             raise wait.Timeout(f"{self.name} is still running after "
                                f"{wait.scaled(timeout):g} s") from None
 
-    def wait_ready(self, timeout=60, since=0):
+    def wait_ready(self, timeout=60, since=0, peers=()):
         try:
             self.console.wait_for(guest.READY, timeout, since)
         except wait.Timeout as why:
-            raise wait.Timeout(f"{why}; {evidence.gather(self)}") from None
+            found = evidence.gather(self, peers)
+            raise wait.Timeout(f"{why}; {found}") from None
 
     def check(self):
         """Has anything happened that never may?"""
