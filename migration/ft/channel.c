@@ -201,16 +201,16 @@ static void write_queued(FtChannel *ch, GByteArray *data)
     g_byte_array_free(data, true);
 }
 
-void ft_channel_prefer_thread(void)
+void ft_channel_prefer_thread(bool prefer)
 {
-    setpriority(PRIO_PROCESS, qemu_get_thread_id(), -10);
+    setpriority(PRIO_PROCESS, qemu_get_thread_id(), prefer ? -10 : 0);
 }
 
 static void *channel_thread(void *opaque)
 {
     FtChannel *ch = opaque;
 
-    ft_channel_prefer_thread();
+    ft_channel_prefer_thread(true);
     qemu_mutex_lock(&ch->lock);
     while (!ch->closing) {
         Item *item = NULL;

@@ -28,9 +28,9 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms);
  *
  * For threads that send beats: on a crowded host a normal thread may wait
  * for a tenth of a second.  Where the privilege is missing, nothing
- * happens.
+ * happens.  @prefer false: not any more.
  */
-void ft_channel_prefer_thread(void);
+void ft_channel_prefer_thread(bool prefer);
 
 /**
  * ft_channel_start_thread: start the thread that runs jobs and sends beats

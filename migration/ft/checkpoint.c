@@ -224,7 +224,9 @@ static FtDiskSync disk_sync_mode(void)
 /* In the channel's thread, before the first copy */
 static void populate(FtChannel *ch, void *opaque)
 {
+    ft_channel_prefer_thread(false);
     ft_cut_populate(opaque);
+    ft_channel_prefer_thread(true);
 }
 
 /* Top level: a timer */
@@ -350,6 +352,9 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     }
     if (rec->type == FT_REC_STABLE) {
         return ft_epoch_stable(&cp.epoch, ft_wire_get_u64(rec), errp);
+    }
+    if (rec->type == FT_REC_COPIED) {
+        return ft_first_copy_answer(&cp.first, ft_wire_get_u64(rec), errp);
     }
     if (rec->type == FT_REC_DISKSAME) {
         return ft_disk_sync_answer(rec, errp);

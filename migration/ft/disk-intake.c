@@ -186,6 +186,11 @@ char *ft_disk_intake_room(FtDiskIntake *in)
     return await(in, FT_APPLY_BELOW, BACKLOG);
 }
 
+char *ft_disk_intake_settle(FtDiskIntake *in)
+{
+    return await(in, FT_APPLY_IDLE, 0);
+}
+
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable)
 {
@@ -201,7 +206,7 @@ char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
     } else {
         ft_apply_submit(in->apply, &part, in->journal.committed);
     }
-    error = in->journal.committed == 1 ? await(in, FT_APPLY_IDLE, 0) :
+    error = in->journal.committed == 1 ? ft_disk_intake_settle(in) :
             ft_disk_intake_room(in);
     in->acked = in->journal.committed;
     in->stable = *stable = stable_now(in);

@@ -61,6 +61,7 @@ void ft_disk_intake_destroy(FtDiskIntake *in);
  *
  * ft_disk_intake_turn: to be called often: tell the peer what is to be told
  * ft_disk_intake_room: wait until the disks have caught up far enough
+ * ft_disk_intake_settle: wait until they have done all they were given
  * ft_disk_intake_commit: the open epoch is committed: have it applied, and
  *     wait for what has to be true before it is acknowledged; the ACK's
  *     stable is put into @stable
@@ -73,6 +74,7 @@ void ft_disk_intake_begin(FtDiskIntake *in);
 char *ft_disk_intake_turn(FtDiskIntake *in);
 char *ft_disk_intake_room(FtDiskIntake *in);
 char *ft_disk_intake_idle(FtDiskIntake *in);
+char *ft_disk_intake_settle(FtDiskIntake *in);
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable);
 char *ft_disk_intake_end(FtDiskIntake *in);

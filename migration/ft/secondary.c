@@ -249,7 +249,24 @@ static void commit(FtSession *s)
     }
     qatomic_set_u64(&s->committed, in->committed);
     if (in->committed == 1) {
+        ft_channel_prefer_thread(true);
         event_notifier_set(&event);
+    }
+}
+
+/* A round of the first copy is in our memory, and on our disks */
+static void confirm_copied(FtSession *s, const FtRecord *rec)
+{
+    GByteArray *answer;
+    uint64_t round = ft_wire_get_u64(rec);
+
+    if (s->intake.phase != FT_INTAKE_COPY) {
+        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST,
+             "the peer sent COPIED out of order");
+    } else if (disks_good(s, ft_disk_intake_settle(&s->disks))) {
+        answer = g_byte_array_new();
+        ft_wire_put_u64(answer, FT_REC_COPIED, round);
+        send_record(s, answer);
     }
 }
 
@@ -361,9 +378,11 @@ static void take_record(FtSession *s, const FtRecord *rec)
         return;
     case FT_REC_PACKET:
         if (!ft_inbound_keep(rec, &err)) {
-            dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-            error_free(err);
+            violation(s, err);
         }
+        return;
+    case FT_REC_COPIED:
+        confirm_copied(s, rec);
         return;
     case FT_REC_BEGIN:
         ft_disk_intake_begin(&s->disks);
@@ -424,7 +443,6 @@ static void *receiver(void *opaque)
     uint32_t period = s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT;
 
     rcu_register_thread();
-    ft_channel_prefer_thread();
     while (s->verdict == FT_VERDICT_NONE) {
         Error *err = NULL;
         FtRecord rec;

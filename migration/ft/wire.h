@@ -63,6 +63,7 @@ typedef enum FtRecType {
     FT_REC_HANDOVER,
     FT_REC_STABLE,
     FT_REC_APPLIED,
+    FT_REC_COPIED,
     FT_REC_SWITCHOVER = 28,
     FT_REC_PACKET,
     FT_REC__MAX,
