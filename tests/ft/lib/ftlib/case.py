@@ -57,7 +57,12 @@ class Test:
         self.folder = pathlib.Path(folder)
         self.pairs = []
         self.loads = []
+        self.last = []
         self.started = time.monotonic()
+
+    def at_end(self, function):
+        """Called when no QEMU is left, whatever happens."""
+        self.last.append(function)
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.2f} {text}", flush=True)
@@ -123,6 +128,8 @@ class Test:
             load.stopping = True
         for pair in self.pairs:
             pair.end()
+        for function in self.last:
+            function()
 
 
 def assert_equal(found, wanted, what):
