@@ -74,6 +74,7 @@ typedef struct Job {
     FtStoreResult result;
     FtSeat found;
     int64_t took_ns;
+    int64_t begun_ns;           /* CLAIM */
     Error *err;
     bool done;                  /* under @lock; who waits frees it */
     bool awaited;
@@ -88,6 +89,7 @@ static struct {
     FtSeat seat;                /* as last seen */
     bool reachable;
     int64_t took_ns;            /* the last answer */
+    int64_t claim_ns;           /* the last claim, from the call to the end */
 
     QemuThread thread;
     bool have_thread;
@@ -261,12 +263,14 @@ static void note_seat(const FtSeat *seat)
 static void claim_answered(Job *job)
 {
     FtClaimDone *done = arb.done;
+    int64_t took = get_clock() - job->begun_ns;
     bool won = job->result == FT_STORE_OK;
     g_autofree char *why = NULL;
 
     arb.done = NULL;
     note_seat(won ? &job->next : &job->found);
-    trace_ft_claim(job->next.generation, won, job->took_ns);
+    arb.claim_ns = took;
+    trace_ft_claim(job->next.generation, won, took);
     if (!won) {
         why = job->found.ended ?
               g_strdup("the guest has been switched off") :
@@ -317,6 +321,7 @@ static void look(void *opaque)
 bool ft_arbiter_init(Error **errp)
 {
     const FtStoreConfig *cfg;
+    static bool warned;
 
     if (arb.store) {
         return true;
@@ -324,10 +329,13 @@ bool ft_arbiter_init(Error **errp)
     if (!ft_store_config_from_options(&cfg, errp)) {
         return false;
     }
-    if (!cfg) {
+    if (!cfg && !warned) {
+        warned = true;
         warn_report("fault tolerance: there is no arbiter (key arbiter): when "
                     "the link between the two sides is cut, BOTH go on; once "
                     "it is back the one that has taken over wins");
+    }
+    if (!cfg) {
         return true;
     }
     /* Each side may have an address of its own for it */
@@ -461,6 +469,7 @@ void ft_arbiter_claim(FtClaimDone *done)
     arb.done = done;
     job = g_new0(Job, 1);
     job->kind = JOB_CLAIM;
+    job->begun_ns = get_clock();
     job->expected = job->least = ft_status.generation;
     fill_seat(&job->next, job->expected + 1);
     submit(job);
@@ -528,6 +537,7 @@ FtArbiterInfo *ft_arbiter_info(void)
     info->reachable = arb.reachable;
     info->asking = arb.done;
     info->latency_us = arb.took_ns / 1000;
+    info->claim_us = arb.claim_ns / 1000;
     info->generation = arb.seat.generation;
     info->holder = g_strdup(arb.seat.holder ?: "");
     return info;

@@ -284,6 +284,23 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
     drop_items_locked(ch);
 }
 
+bool ft_channel_retire(FtChannel *ch)
+{
+    WITH_QEMU_LOCK_GUARD(&ch->lock) {
+        if (ch->writing || qatomic_read(&ch->failed)) {
+            return false;
+        }
+        drop_items_locked(ch);
+        ch->closing = true;
+        qemu_cond_signal(&ch->cond);
+    }
+    if (ch->have_thread) {
+        qemu_thread_join(&ch->thread);
+        ch->have_thread = false;
+    }
+    return true;
+}
+
 void ft_channel_close(FtChannel *ch)
 {
     qatomic_set(&ch->failed, true);

@@ -51,6 +51,14 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
                          uint32_t ms);
 
 /**
+ * ft_channel_retire: end the thread, but keep the connection to be read
+ *
+ * Nothing can be sent afterwards.  False: the thread is writing, perhaps a
+ * job, and nothing has changed; ft_channel_close() it.
+ */
+bool ft_channel_retire(FtChannel *ch);
+
+/**
  * ft_channel_close: break the connection, join the thread, free
  *
  * The thread's job, if any, sees its writes fail and returns early.

@@ -122,6 +122,9 @@ static bool keep_former(FtChannel *ch)
         return false;
     }
     may_have_taken_over = false;
+    if (!ft_channel_retire(ch)) {
+        return false;
+    }
     close_former();
     former = ch;
     ft_channel_set_handler(ch, former_readable, NULL);

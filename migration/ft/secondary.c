@@ -80,6 +80,7 @@ typedef struct FtSession {
      */
     bool stalled, acked_since;
     bool broken;                /* the primary has broken the protocol */
+    int older_seen;             /* the record has an older generation */
 
     /* Set by the thread before @event, read after joining it */
     FtVerdict verdict;
@@ -912,8 +913,11 @@ static void record_seen(const FtSeat *seat)
 
     if (ft_status.role != FT_ROLE_SECONDARY) {
         ft_primary_seen(seat);
-    } else if (s && seat->generation != s->terms.generation &&
-               !s->changed) {
+    } else if (s && !s->changed &&
+               (seat->generation > s->terms.generation ||
+                (seat->generation < s->terms.generation &&
+                 ++s->older_seen > 1))) {
+        /* Once an older one may be an answer from before the primary's claim */
         qatomic_set(&s->changed, g_strdup_printf(
             "the secondary's arbiter says that %s acts, as generation %"
             PRIu64 ", and not the primary, which has generation %" PRIu64,
