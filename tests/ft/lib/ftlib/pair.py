@@ -140,7 +140,8 @@ class Pair:
         return (qemu or self.primary).command("query-ft")
 
     def wait_ready(self):
-        self.primary.wait_ready()
+        self.primary.wait_ready(peers=[q for q in self.living()
+                                       if q is not self.primary])
 
     def wait_state(self, state, qemu=None, timeout=60):
         qemu = qemu or self.primary

@@ -26,6 +26,7 @@ PYTHON = "/usr/bin/python3"
 HERE = pathlib.Path(__file__).resolve().parent
 PAIR = HERE.parents[1] / "pair"
 TAIL = 15
+HEAD = 60
 
 
 class Outcome:
@@ -150,13 +151,15 @@ class PairJob(Job):
         return Outcome(code, why, output="" if passed else self.logs())
 
     def logs(self):
-        """The end of every log, for the report of a failure."""
+        """The end of every log, for the report of a failure; of evidence,
+        which is long, the beginning."""
         parts = []
         for path in sorted(self.folder.iterdir()):
-            if path.suffix in (".log", ".serial", ".qmp"):
+            if path.suffix in (".log", ".serial", ".qmp", ".evidence"):
                 lines = path.read_text(errors="replace").splitlines()
                 parts.append(f"--- {path.name} ({len(lines)} lines)")
-                parts += lines[-TAIL:]
+                parts += (lines[:HEAD] if path.suffix == ".evidence" else
+                          lines[-TAIL:])
         return "\n".join(parts + [f"--- all of it: {self.folder}"])
 
 
