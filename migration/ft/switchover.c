@@ -21,7 +21,8 @@
  *
  * Whatever comes in between before SWITCHOVER has been sent, the guest goes
  * on here, unprotected until the peer has another first copy; so it does when
- * that takes longer than FT_HUNG_FACTOR times the time-out.  Afterwards the rules of HANDOVER hold: the answer decides.
+ * that takes longer than FT_HUNG_FACTOR times the time-out.  Afterwards the
+ * rules of HANDOVER hold: the answer decides.
  *
  * Who asks over QMP waits in a coroutine.  Then no other QMP command is
  * carried out until the peer has answered or is given up, that is for a few
