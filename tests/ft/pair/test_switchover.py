@@ -129,7 +129,8 @@ def test_outage(t):
     outages = [switched(t, pair, False) for _ in range(20)]
     p50, most = percentile(outages, 0.5), max(outages)
     t.say(f"20 switchovers: outage p50 {p50:.0f} ms, max {most:.0f} ms")
-    if p50 > 100:
+    # Less than TCP takes to repeat one packet
+    if p50 > 200:
         raise AssertionError(f"half of the outages exceed {p50:.0f} ms")
 
 
