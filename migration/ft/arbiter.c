@@ -321,19 +321,12 @@ static void look(void *opaque)
 bool ft_arbiter_init(Error **errp)
 {
     const FtStoreConfig *cfg;
-    static bool warned;
 
     if (arb.store) {
         return true;
     }
     if (!ft_store_config_from_options(&cfg, errp)) {
         return false;
-    }
-    if (!cfg && !warned) {
-        warned = true;
-        warn_report("fault tolerance: there is no arbiter (key arbiter): when "
-                    "the link between the two sides is cut, BOTH go on; once "
-                    "it is back the one that has taken over wins");
     }
     if (!cfg) {
         return true;
@@ -344,6 +337,18 @@ bool ft_arbiter_init(Error **errp)
                g_strdup_printf("file %s", cfg->vm);
     arb.store = ft_store_new(cfg, errp);
     return arb.store;
+}
+
+void ft_arbiter_warn(void)
+{
+    static bool warned;
+
+    if (!arb.store && !warned) {
+        warned = true;
+        warn_report("fault tolerance: there is no arbiter (key arbiter): when "
+                    "the link between the two sides is cut, BOTH go on; once "
+                    "it is back the one that has taken over wins");
+    }
 }
 
 static bool start_thread(Error **errp)

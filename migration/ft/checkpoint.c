@@ -371,6 +371,8 @@ static bool checkpoint_exposed(void)
 static void checkpoint_quiesce(void)
 {
     ft_pacer_stop();
+    cp.stop = NULL;
+    cp.finished = NULL;
 }
 
 static void checkpoint_detach(void)

@@ -23,6 +23,7 @@ typedef struct FtDiskIntake {
     uint64_t acked;             /* the primary is about to know of it */
     uint64_t stable;            /* and of this */
     bool locked;                /* shared images are ours now */
+    bool finished;              /* the images have all that is committed */
     bool durable;               /* of the last commit */
     uint64_t last_bytes;        /* to see whether the disks get on */
     int64_t moved_ns;           /* when they last did */
@@ -43,7 +44,8 @@ typedef struct FtDiskIntake {
  * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
-bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp);
+bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, uint32_t timeout_ms,
+                         Error **errp);
 bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp);
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp);
 uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);

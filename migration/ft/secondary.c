@@ -600,6 +600,8 @@ static uint32_t patience(FtSession *s)
            s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER ? LOCK_WAIT_MS : 0;
 }
 
+static void decided(bool won, const char *why, bool ended);
+
 /* What comes for the guest on the old side */
 static void old_primary_readable(void *opaque)
 {
@@ -630,6 +632,8 @@ static void state_loaded(void *opaque, const char *error)
     ft_fault(FT_FAULT_SWITCH_LOADED);
     if (!error) {
         say_taken_over(s);
+        /* Not sooner: FAILED must not follow a claim */
+        ft_arbiter_claim(decided);
         return;
     }
     if (ft_opts.shared) {
@@ -705,8 +709,7 @@ static void decided(bool won, const char *why, bool ended)
     if (!s) {
         /* The guest was handed over and runs; the record is only late */
         if (!won) {
-            error_report("fault tolerance: %s, although it was handed over "
-                         "to this host", why);
+            ft_primary_outvoted(why);
         }
         return;
     }
@@ -769,7 +772,8 @@ static void primary_is_dead(void *opaque)
         !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
-    } else if (ft_arbiter_on()) {
+    } else if (ft_arbiter_on() &&
+               s->cause != FT_TAKEOVER_CAUSE_SWITCHOVER) {
         claim(s);
     } else {
         act(s);
@@ -880,6 +884,11 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
                    "primary");
         return false;
     }
+    if (old_primary) {
+        /* Of a takeover long ago; this one may use what it used */
+        ft_channel_close(old_primary);
+        old_primary = NULL;
+    }
     s = g_new0(FtSession, 1);
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
@@ -887,7 +896,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
                             &s->terms, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
-        !ft_disk_intake_open(&s->disks, ch, errp)) {
+        !ft_disk_intake_open(&s->disks, ch, s->terms.timeout_ms, errp)) {
         free_session(s);
         return false;
     }
@@ -895,6 +904,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     s->listens_at = ft_peers_reach(s->terms.listen, ch);
     s->timeout_ns = s->terms.timeout_ms * 1000000LL;
     ft_channel_set_timeout(ch, s->terms.timeout_ms);
+    ft_loop_watch(s->terms.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
     s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);

@@ -313,3 +313,51 @@ def test_etcd(t, kind):
     assert_equal((found["holder"], found["generation"]), ("b", 2),
                  "what the arbiter says")
     t.say(f"the claim took {found['claim-us'] / 1000:.1f} ms")
+
+
+def test_switchover(t):
+    """The record follows; the old primary is not taken for an impostor."""
+    pair, record = started(t)
+    t.counter().wait_more(20)
+    pair.wait_epochs(3)
+    pair.expect_takeover()
+    pair.primary.command("ft-switchover")
+    event = t.survive(pair)
+    assert_equal(event.data["generation"], 2, "generation")
+    wait.until("the record does not follow",
+               lambda: record.read()["generation"] == 2)
+    assert_equal(record.read()["holder"], "b", "holder")
+    found = pair.wait_state("fenced")
+    if "switched over" not in found["reason"]:
+        raise AssertionError(f"the old primary says {found['reason']}")
+
+
+def test_no_switchover_without_it(t):
+    pair, record = started(t)
+    record.take_away()
+    pair.wait_state("degraded")
+    try:
+        pair.primary.command("ft-switchover")
+        raise AssertionError("ft-switchover did not refuse")
+    except QmpError as why:
+        if "arbiter" not in str(why):
+            raise AssertionError(str(why)) from None
+
+
+def test_start_after_insisting(t):
+    """What was said to be dead may come back as a fresh secondary."""
+    pair, record = started(t)
+    counter = t.counter()
+    counter.wait_more(20)
+    record.take_away()
+    pair.wait_state("degraded")
+    pair.secondary.kill()
+    pair.primary.qmp.wait_event("STOP")
+    pair.primary.command("ft-stop", {"force": True})
+    pair.wait_state("unprotected")
+    record.bring_back()
+    wait.until("the record is not put right",
+               lambda: record.read()["generation"] == 2)
+    pair.primary.command("ft-start")
+    protect_again(pair, record, "b")
+    t.survive(pair, pair.kill_primary())

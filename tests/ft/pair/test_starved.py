@@ -13,7 +13,7 @@ import sys
 import time
 
 from ftlib import wait
-from ftlib.case import assert_equal, cases, full, limit
+from ftlib.case import alone, assert_equal, cases, full, limit
 
 BUSY = "while True: pass"
 KEYS = "timeout=500"            # the default, whatever that of the tests is
@@ -72,18 +72,21 @@ def stays_protected(t, count, seconds, parameters=""):
     return pair
 
 
+@alone
 @limit(180)
 def test_one_core(t):
     """A minute beside one neighbour."""
     stays_protected(t, 1, 60)
 
 
+@alone
 @full
 @limit(800)
 def test_ten_minutes(t):
     stays_protected(t, 1, 600)
 
 
+@alone
 @full
 @limit(300)
 @cases(2, 4, 8)

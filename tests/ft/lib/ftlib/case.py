@@ -43,6 +43,12 @@ def full(function):
     return function
 
 
+def alone(function):
+    """Nothing else runs beside it: it measures what others would disturb."""
+    function.alone = True
+    return function
+
+
 def limit(seconds):
     def mark(function):
         function.limit = seconds
