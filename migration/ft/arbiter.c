@@ -74,6 +74,7 @@ typedef struct Job {
     FtStoreResult result;
     FtSeat found;
     int64_t took_ns;
+    int64_t begun_ns;           /* CLAIM */
     Error *err;
     bool done;                  /* under @lock; who waits frees it */
     bool awaited;
@@ -88,6 +89,7 @@ static struct {
     FtSeat seat;                /* as last seen */
     bool reachable;
     int64_t took_ns;            /* the last answer */
+    int64_t claim_ns;           /* the last claim, from the call to the end */
 
     QemuThread thread;
     bool have_thread;
@@ -143,6 +145,21 @@ static void distrust(Job *job)
     }
 }
 
+/*
+ * With a question before it.  While the way there works and the way back does
+ * not, or when this process stops or dies while it asks in vain, a claim that
+ * arrives would be granted to somebody who cannot act, and nobody would.
+ */
+static FtStoreResult claim(Job *job)
+{
+    g_auto(FtSeat) seat = { 0 };
+    FtStoreResult ret = ft_store_read(arb.store, &seat, CALL_MS, &job->err);
+
+    return ret != FT_STORE_OK ? ret :
+           ft_store_swap(arb.store, job->expected, &job->next, &job->found,
+                         CALL_MS, &job->err);
+}
+
 static void perform(Job *job)
 {
     int64_t start = get_clock();
@@ -156,8 +173,7 @@ static void perform(Job *job)
                                     &job->err);
         break;
     case JOB_CLAIM:
-        job->result = ft_store_swap(arb.store, job->expected, &job->next,
-                                    &job->found, CALL_MS, &job->err);
+        job->result = claim(job);
         break;
     case JOB_LEAVE:
         job->result = ft_store_update(arb.store, &job->current, &job->next,
@@ -247,12 +263,14 @@ static void note_seat(const FtSeat *seat)
 static void claim_answered(Job *job)
 {
     FtClaimDone *done = arb.done;
+    int64_t took = get_clock() - job->begun_ns;
     bool won = job->result == FT_STORE_OK;
     g_autofree char *why = NULL;
 
     arb.done = NULL;
     note_seat(won ? &job->next : &job->found);
-    trace_ft_claim(job->next.generation, won, job->took_ns);
+    arb.claim_ns = took;
+    trace_ft_claim(job->next.generation, won, took);
     if (!won) {
         why = job->found.ended ?
               g_strdup("the guest has been switched off") :
@@ -311,9 +329,6 @@ bool ft_arbiter_init(Error **errp)
         return false;
     }
     if (!cfg) {
-        warn_report("fault tolerance: there is no arbiter (key arbiter): when "
-                    "the link between the two sides is cut, BOTH go on; once "
-                    "it is back the one that has taken over wins");
         return true;
     }
     /* Each side may have an address of its own for it */
@@ -322,6 +337,18 @@ bool ft_arbiter_init(Error **errp)
                g_strdup_printf("file %s", cfg->vm);
     arb.store = ft_store_new(cfg, errp);
     return arb.store;
+}
+
+void ft_arbiter_warn(void)
+{
+    static bool warned;
+
+    if (!arb.store && !warned) {
+        warned = true;
+        warn_report("fault tolerance: there is no arbiter (key arbiter): when "
+                    "the link between the two sides is cut, BOTH go on; once "
+                    "it is back the one that has taken over wins");
+    }
 }
 
 static bool start_thread(Error **errp)
@@ -447,6 +474,7 @@ void ft_arbiter_claim(FtClaimDone *done)
     arb.done = done;
     job = g_new0(Job, 1);
     job->kind = JOB_CLAIM;
+    job->begun_ns = get_clock();
     job->expected = job->least = ft_status.generation;
     fill_seat(&job->next, job->expected + 1);
     submit(job);
@@ -514,6 +542,7 @@ FtArbiterInfo *ft_arbiter_info(void)
     info->reachable = arb.reachable;
     info->asking = arb.done;
     info->latency_us = arb.took_ns / 1000;
+    info->claim_us = arb.claim_ns / 1000;
     info->generation = arb.seat.generation;
     info->holder = g_strdup(arb.seat.holder ?: "");
     return info;

@@ -38,6 +38,9 @@ const char *ft_arbiter_name(void);
  */
 bool ft_arbiter_init(Error **errp);
 
+/** ft_arbiter_warn: say once that there is none */
+void ft_arbiter_warn(void);
+
 /**
  * ft_arbiter_start: may a guest that is not running anywhere start here?
  *

@@ -261,16 +261,16 @@ static void write_queued(FtChannel *ch, GByteArray *data)
     g_byte_array_free(data, true);
 }
 
-void ft_channel_prefer_thread(void)
+void ft_channel_prefer_thread(bool prefer)
 {
-    setpriority(PRIO_PROCESS, qemu_get_thread_id(), -10);
+    setpriority(PRIO_PROCESS, qemu_get_thread_id(), prefer ? -10 : 0);
 }
 
 static void *channel_thread(void *opaque)
 {
     FtChannel *ch = opaque;
 
-    ft_channel_prefer_thread();
+    ft_channel_prefer_thread(true);
     qemu_mutex_lock(&ch->lock);
     while (!ch->closing) {
         Item *item = NULL;
@@ -345,6 +345,23 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
         qemu_cond_timedwait(&ch->idle, &ch->lock, left);
     }
     drop_items_locked(ch);
+}
+
+bool ft_channel_retire(FtChannel *ch)
+{
+    WITH_QEMU_LOCK_GUARD(&ch->lock) {
+        if (ch->writing || qatomic_read(&ch->failed)) {
+            return false;
+        }
+        drop_items_locked(ch);
+        ch->closing = true;
+        qemu_cond_signal(&ch->cond);
+    }
+    if (ch->have_thread) {
+        qemu_thread_join(&ch->thread);
+        ch->have_thread = false;
+    }
+    return true;
 }
 
 void ft_channel_close(FtChannel *ch)

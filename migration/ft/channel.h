@@ -29,9 +29,9 @@ FtChannel *ft_channel_new(QIOChannelSocket *sioc, uint32_t timeout_ms);
  *
  * For threads that send beats: on a crowded host a normal thread may wait
  * for a tenth of a second.  Where the privilege is missing, nothing
- * happens.
+ * happens.  @prefer false: not any more.
  */
-void ft_channel_prefer_thread(void);
+void ft_channel_prefer_thread(bool prefer);
 
 /**
  * ft_channel_start_thread: start the thread that runs jobs and sends beats
@@ -50,6 +50,14 @@ void ft_channel_start_thread(FtChannel *ch);
  */
 void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
                          uint32_t ms);
+
+/**
+ * ft_channel_retire: end the thread, but keep the connection to be read
+ *
+ * Nothing can be sent afterwards.  False: the thread is writing, perhaps a
+ * job, and nothing has changed; ft_channel_close() it.
+ */
+bool ft_channel_retire(FtChannel *ch);
 
 /**
  * ft_channel_close: break the connection, join the thread, free

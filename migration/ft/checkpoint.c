@@ -137,7 +137,7 @@ static void take_cut(FtCutCause cause)
         ft_fault(FT_FAULT_SWITCH_CUT);
     }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done(cp.cut.total - cp.cut.check);
+    ft_pacer_cut_done(cp.cut.total - cp.cut.check, cp.cut.check);
     ft_epoch_sent(&cp.epoch);
     cp.sent_at = ft_lease_now();
     cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;
@@ -224,7 +224,9 @@ static FtDiskSync disk_sync_mode(void)
 /* In the channel's thread, before the first copy */
 static void populate(FtChannel *ch, void *opaque)
 {
+    ft_channel_prefer_thread(false);
     ft_cut_populate(opaque);
+    ft_channel_prefer_thread(true);
 }
 
 /* Top level: a timer */
@@ -351,6 +353,9 @@ static bool checkpoint_record(const FtRecord *rec, Error **errp)
     if (rec->type == FT_REC_STABLE) {
         return ft_epoch_stable(&cp.epoch, ft_wire_get_u64(rec), errp);
     }
+    if (rec->type == FT_REC_COPIED) {
+        return ft_first_copy_answer(&cp.first, ft_wire_get_u64(rec), errp);
+    }
     if (rec->type == FT_REC_DISKSAME) {
         return ft_disk_sync_answer(rec, errp);
     }
@@ -366,6 +371,8 @@ static bool checkpoint_exposed(void)
 static void checkpoint_quiesce(void)
 {
     ft_pacer_stop();
+    cp.stop = NULL;
+    cp.finished = NULL;
 }
 
 static void checkpoint_detach(void)

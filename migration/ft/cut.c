@@ -50,6 +50,7 @@
 #include "ft.h"
 #include "harvest.h"
 #include "hash.h"
+#include "options.h"
 #include "vcpu.h"
 
 static bool active;             /* between drain_begin() and drain_end() */
@@ -118,6 +119,8 @@ static bool must_wait(void)
  */
 static bool stop_vcpus(bool *paused)
 {
+    int64_t patience = ft_opts.timeout_ms * 1000000LL / FT_BEATS_PER_TIMEOUT;
+
     *paused = false;
     if (must_wait()) {
         return false;
@@ -125,7 +128,7 @@ static bool stop_vcpus(bool *paused)
     if (!runstate_is_running()) {
         return true;
     }
-    if (tcg_enabled() && ft_vcpus_all_idle()) {
+    if (tcg_enabled() && ft_vcpus_may_be_left(patience)) {
         return true;
     }
     pause_all_vcpus();

@@ -11,6 +11,8 @@
 /**
  * ft_disk_hash: SHA-256 of @len bytes at @data, in a thread of the pool
  *
+ * Coroutines of the main loop.
+ *
  * A guest could make two parts that collide under a fast hash, and would
  * then find the other one after a takeover.
  */

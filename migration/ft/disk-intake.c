@@ -44,7 +44,8 @@ static void applier_woke(void *ch)
     ft_channel_wake(ch);
 }
 
-bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp)
+bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, uint32_t timeout_ms,
+                         Error **errp)
 {
     uint64_t sizes[FT_WIRE_MAX_DISKS];
 
@@ -53,7 +54,7 @@ bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp)
     }
     in->shared = ft_opts.shared;
     in->ch = ch;
-    in->timeout_ns = ft_opts.timeout_ms * 1000000LL;
+    in->timeout_ns = timeout_ms * 1000000LL;
     in->apply = ft_apply_new(applier_woke, NULL, ch);
     ft_journal_init(&in->journal, in->disks.n, sizes);
     ft_journal_part_init(&in->kept);
@@ -186,6 +187,11 @@ char *ft_disk_intake_room(FtDiskIntake *in)
     return await(in, FT_APPLY_BELOW, BACKLOG);
 }
 
+char *ft_disk_intake_settle(FtDiskIntake *in)
+{
+    return await(in, FT_APPLY_IDLE, 0);
+}
+
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable)
 {
@@ -201,7 +207,7 @@ char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
     } else {
         ft_apply_submit(in->apply, &part, in->journal.committed);
     }
-    error = in->journal.committed == 1 ? await(in, FT_APPLY_IDLE, 0) :
+    error = in->journal.committed == 1 ? ft_disk_intake_settle(in) :
             ft_disk_intake_room(in);
     in->acked = in->journal.committed;
     in->stable = *stable = stable_now(in);
@@ -249,6 +255,9 @@ bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp)
 
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
 {
+    if (in->finished) {
+        return true;
+    }
     if (in->shared) {
         if (!ft_disk_intake_lock(in, lock_ms, errp) ||
             !ft_images_add(in->apply, &in->disks, errp)) {
@@ -256,5 +265,6 @@ bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
         }
         ft_apply_submit(in->apply, &in->kept, in->journal.committed);
     }
-    return ft_apply_finish(in->apply, errp);
+    in->finished = ft_apply_finish(in->apply, errp);
+    return in->finished;
 }

@@ -23,6 +23,7 @@ typedef struct FtDiskIntake {
     uint64_t acked;             /* the primary is about to know of it */
     uint64_t stable;            /* and of this */
     bool locked;                /* shared images are ours now */
+    bool finished;              /* the images have all that is committed */
     bool durable;               /* of the last commit */
     uint64_t last_bytes;        /* to see whether the disks get on */
     int64_t moved_ns;           /* when they last did */
@@ -43,7 +44,8 @@ typedef struct FtDiskIntake {
  * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
-bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, Error **errp);
+bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, uint32_t timeout_ms,
+                         Error **errp);
 bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp);
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp);
 uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);
@@ -61,6 +63,7 @@ void ft_disk_intake_destroy(FtDiskIntake *in);
  *
  * ft_disk_intake_turn: to be called often: tell the peer what is to be told
  * ft_disk_intake_room: wait until the disks have caught up far enough
+ * ft_disk_intake_settle: wait until they have done all they were given
  * ft_disk_intake_commit: the open epoch is committed: have it applied, and
  *     wait for what has to be true before it is acknowledged; the ACK's
  *     stable is put into @stable
@@ -73,6 +76,7 @@ void ft_disk_intake_begin(FtDiskIntake *in);
 char *ft_disk_intake_turn(FtDiskIntake *in);
 char *ft_disk_intake_room(FtDiskIntake *in);
 char *ft_disk_intake_idle(FtDiskIntake *in);
+char *ft_disk_intake_settle(FtDiskIntake *in);
 char *ft_disk_intake_commit(FtDiskIntake *in, bool durable,
                             uint64_t *stable);
 char *ft_disk_intake_end(FtDiskIntake *in);

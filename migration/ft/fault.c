@@ -35,34 +35,47 @@ QEMU_BUILD_BUG_ON(ARRAY_SIZE(names) != FT_FAULT__MAX);
 
 FtFaultPoint ft_fault_armed;
 static unsigned int countdown = 1;
+static bool hang;
 
 void ft_fault_hit(FtFaultPoint point)
 {
     if (qatomic_fetch_dec(&countdown) == 1) {
-        kill(getpid(), SIGKILL);
+        if (!hang) {
+            kill(getpid(), SIGKILL);
+        }
         /* Nothing after the point may happen before the signal arrives */
-        pause();
+        for (;;) {
+            pause();
+        }
     }
 }
 
 bool ft_fault_init(Error **errp)
 {
-    const char *env = getenv("QEMU_FT_FAULT"), *colon;
-    size_t len;
+    const char *env = getenv("QEMU_FT_FAULT");
+    g_autofree char *point = NULL;
+    char *colon;
 
     if (!env || !*env) {
         return true;
     }
-    colon = strchr(env, ':');
-    len = colon ? colon - env : strlen(env);
-    if (colon && (qemu_strtoui(colon + 1, NULL, 10, &countdown) < 0 ||
+    point = g_strdup(env);
+    hang = g_str_has_suffix(point, ",hang");
+    if (hang) {
+        point[strlen(point) - strlen(",hang")] = 0;
+    }
+    colon = strchr(point, ':');
+    if (colon) {
+        *colon++ = 0;
+    }
+    if (colon && (qemu_strtoui(colon, NULL, 10, &countdown) < 0 ||
                   !countdown)) {
         error_setg(errp, "QEMU_FT_FAULT=%s: the count has to be a positive "
                    "number", env);
         return false;
     }
     for (int i = 0; i < FT_FAULT__MAX; i++) {
-        if (strlen(names[i]) == len && !strncmp(names[i], env, len)) {
+        if (g_str_equal(names[i], point)) {
             ft_fault_armed = i;
             return true;
         }

@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU_FT_FAULT=point[:N] makes this process die by SIGKILL the N-th time
- * it passes the point (the first by default).  Shipped, because only a
- * death at the exact instant shows whether the protocol holds.
+ * QEMU_FT_FAULT=point[:N][,hang] makes this process die by SIGKILL the N-th
+ * time it passes the point (the first by default), or makes the thread that
+ * passes it stay there for good, with the locks it holds.  Shipped, because
+ * only a death at the exact instant shows whether the protocol holds.
  */
 #ifndef MIGRATION_FT_FAULT_H
 #define MIGRATION_FT_FAULT_H

@@ -10,9 +10,13 @@
  * next round or the first cut sends it again.  Between rounds the vCPUs
  * stop for the harvest alone.
  *
- * It ends when a round was small, or when rounds have stopped getting
- * smaller: the guest writes faster than the link carries, and the first cut
- * takes what is left.
+ * A round has ended when the peer says COPIED: it has stored all of it, and
+ * what the disks' first copy brought.  Otherwise the first epoch would queue
+ * up behind megabytes in the socket, and the output it holds with it.
+ *
+ * It ends when the guest has written little during a round, or when rounds
+ * have stopped getting smaller: the guest writes faster than the link
+ * carries, and the first cut takes what is left.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -24,6 +28,7 @@
 #include "cut.h"
 #include "fault.h"
 #include "firstcopy.h"
+#include "harvest.h"
 
 #define RECORD_SIZE (256 * KiB)
 #define MAX_ROUNDS 16
@@ -92,22 +97,37 @@ static bool send_list(Sender *s)
     return true;
 }
 
+/* The guest is not worth less than its copy: no preference here */
 static void round_job(FtChannel *ch, void *opaque)
 {
     FtFirstCopy *fc = opaque;
     Sender s = { .fc = fc, .ch = ch, .wire = g_byte_array_new() };
-    bool ok;
 
+    ft_channel_prefer_thread(false);
     s.record = ft_wire_begin(s.wire, FT_REC_COPY);
-    ok = (fc->round ? send_list(&s) : send_all(&s)) && sender_flush(&s);
-    g_byte_array_free(s.wire, true);
-    if (ok) {
-        event_notifier_set(&fc->done);
+    if ((fc->round ? send_list(&s) : send_all(&s)) && sender_flush(&s)) {
+        g_byte_array_set_size(s.wire, 0);
+        ft_wire_put_u64(s.wire, FT_REC_COPIED, fc->round);
+        ft_channel_write(ch, s.wire->data, s.wire->len);
     }
+    g_byte_array_free(s.wire, true);
+    ft_channel_prefer_thread(true);
 }
 
 /* The one first copy of this process */
 static FtFirstCopy *active;
+
+bool ft_first_copy_answer(FtFirstCopy *fc, uint64_t round, Error **errp)
+{
+    if (active != fc || !fc->asked || round != fc->round) {
+        error_setg(errp, "the peer has confirmed round %" PRIu64 " of the "
+                   "first copy, which was not sent", round);
+        return false;
+    }
+    fc->asked = false;
+    event_notifier_set(&fc->done);
+    return true;
+}
 
 static void round_done(EventNotifier *e)
 {
@@ -117,8 +137,8 @@ static void round_done(EventNotifier *e)
     if (!event_notifier_test_and_clear(e) || !fc) {
         return;
     }
-    if (fc->round && (fc->last_size <= fc->enough ||
-                      fc->round >= MAX_ROUNDS)) {
+    if (fc->round >= MAX_ROUNDS ||
+        ft_harvest_count(fc->ram, fc->enough + 1) <= fc->enough) {
         fc->finished();
         return;
     }
@@ -136,6 +156,7 @@ static void round_done(EventNotifier *e)
     }
     fc->last_size = size;
     qatomic_set_u64(&fc->remaining, size * fc->ram->page_size);
+    fc->asked = true;
     ft_channel_post(fc->ch, round_job, fc);
 }
 
@@ -168,6 +189,7 @@ bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
     fc->remaining = used;
     active = fc;
     event_notifier_set_handler(&fc->done, round_done);
+    fc->asked = true;
     ft_channel_post(ch, round_job, fc);
     return true;
 }

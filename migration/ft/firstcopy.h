@@ -15,9 +15,10 @@ typedef struct FtFirstCopy {
     FtChannel *ch;
     FtArena list;               /* pages of this round; round 0: all */
     unsigned int round;
-    uint64_t enough;            /* a round this small was the last one */
+    uint64_t enough;            /* pages the first cut may find dirty */
     uint64_t last_size;
-    EventNotifier done;         /* a round has been sent */
+    bool asked;                 /* the peer has to confirm this round */
+    EventNotifier done;         /* it has */
     void (*finished)(void);
     uint64_t remaining;         /* bytes of this round to be sent, atomic */
 } FtFirstCopy;
@@ -34,6 +35,13 @@ typedef struct FtFirstCopy {
 bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
                          uint64_t enough, void (*finished)(void),
                          Error **errp);
+
+/**
+ * ft_first_copy_answer: the peer has stored all of @round
+ *
+ * False with @errp set when it cannot have.  Main loop.
+ */
+bool ft_first_copy_answer(FtFirstCopy *fc, uint64_t round, Error **errp);
 
 /** ft_first_copy_stop: after the channel was closed */
 void ft_first_copy_stop(FtFirstCopy *fc);

@@ -32,6 +32,7 @@
 #include "inbound.h"
 
 #define KEPT_MAX 8192           /* packets; NICs have shorter queues */
+#define KEPT_BYTES (16 * MiB)
 
 typedef struct Kept {
     QSIMPLEQ_ENTRY(Kept) next;
@@ -41,13 +42,14 @@ typedef struct Kept {
 
 static QSIMPLEQ_HEAD(, Kept) kept = QSIMPLEQ_HEAD_INITIALIZER(kept);
 static unsigned int n_kept;
+static size_t kept_bytes;
 static FtChannel *peer;         /* NULL: nothing is captured */
 
 static void keep(const FtPacket *p)
 {
     Kept *k;
 
-    if (n_kept == KEPT_MAX) {
+    if (n_kept == KEPT_MAX || kept_bytes + p->length > KEPT_BYTES) {
         return;
     }
     k = g_malloc(sizeof(*k) + p->length);
@@ -57,6 +59,7 @@ static void keep(const FtPacket *p)
     memcpy(k->data, p->data, p->length);
     QSIMPLEQ_INSERT_TAIL(&kept, k, next);
     n_kept++;
+    kept_bytes += p->length;
 }
 
 static Kept *take_first(void)
@@ -66,6 +69,7 @@ static Kept *take_first(void)
     if (k) {
         QSIMPLEQ_REMOVE_HEAD(&kept, next);
         n_kept--;
+        kept_bytes -= k->p.length;
     }
     return k;
 }

@@ -34,8 +34,9 @@ void ft_pacer_output(void);
  * ft_pacer_cut_done: a cut was made and its epoch is in flight
  *
  * @pause: how long the guest stood still, ns; without a self-check
+ * @check: and for that
  */
-void ft_pacer_cut_done(int64_t pause);
+void ft_pacer_cut_done(int64_t pause, int64_t check);
 
 /** ft_pacer_cut_skipped: no cut was made, it has to be tried again */
 void ft_pacer_cut_skipped(void);

@@ -124,6 +124,9 @@ static bool keep_former(FtChannel *ch)
         return false;
     }
     may_have_taken_over = false;
+    if (!ft_channel_retire(ch)) {
+        return false;
+    }
     close_former();
     former = ch;
     ft_channel_set_handler(ch, former_readable, NULL);
@@ -162,7 +165,7 @@ static void fence(const char *why)
     p->mode->quiesce();
     ft_switchover_failed(why);
     ft_gate_close();
-    p->wanted = p->undecided = false;
+    p->wanted = p->undecided = p->handed_over = false;
     vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
             RUN_STATE_INTERNAL_ERROR);
     /* Now that the last request has ended in what is held */
@@ -233,8 +236,7 @@ static void decided(bool won, const char *why, bool ended)
     if (won) {
         go_on_alone(lost);
     } else {
-        fence(why);
-        ft_role_to_secondary();
+        ft_primary_outvoted(why);
     }
 }
 
@@ -276,19 +278,32 @@ void ft_primary_insist(void)
     go_on_alone(why);
 }
 
+void ft_primary_outvoted(const char *why)
+{
+    fence(why);
+    ft_role_to_secondary();
+}
+
 void ft_primary_seen(const FtSeat *seat)
 {
     g_autofree char *why = NULL;
 
     if (ft_status.role != FT_ROLE_PRIMARY || ft_arbiter_claiming() ||
-        ft_status.state == FT_STATE_FENCED ||
-        seat->generation <= ft_status.generation) {
+        seat->generation <= ft_status.generation ||
+        ft_primary.handed_over) {
+        /* After a handover its answer decides, which is on its way */
+        return;
+    }
+    if (ft_status.state == FT_STATE_FENCED) {
+        if (!ft_primary.ch) {
+            /* Nobody has said so, but the other one runs */
+            ft_role_to_secondary();
+        }
         return;
     }
     why = g_strdup_printf("the arbiter says that %s acts, as generation %"
                           PRIu64, seat->holder, seat->generation);
-    fence(why);
-    ft_role_to_secondary();
+    ft_primary_outvoted(why);
 }
 
 /* @renounced: the peer itself has said that it has no copy any more */
@@ -714,7 +729,7 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
     bool exposed = p->ch && p->welcomed && p->mode->exposed();
     bool confirmed = true;
 
-    if (ft_switchover_leave()) {
+    if (ft_switchover_leave() || ft_status.state == FT_STATE_FENCED) {
         return;
     }
     if (again && !p->handed_over) {
@@ -729,6 +744,11 @@ void ft_primary_end(FtEndReason reason, const char *text, bool again)
     if (p->ch && p->welcomed) {
         p->mode->quiesce();
         confirmed = say_end(reason, text) || !exposed;
+        if (p->ch && p->handed_over && !confirmed) {
+            /* Its answer was to decide, and there is none */
+            fence(text);
+            return;
+        }
         if (!p->ch) {
             /* Taken over or lost meanwhile: all is said and done */
             return;

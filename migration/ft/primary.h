@@ -128,6 +128,9 @@ void ft_primary_lost(const char *why);
 /** ft_primary_seen: what the arbiter's record says now (ft_arbiter_watch()) */
 void ft_primary_seen(const FtSeat *seat);
 
+/** ft_primary_outvoted: another copy acts by the record; stop for good */
+void ft_primary_outvoted(const char *why);
+
 /**
  * ft_primary_insist: the user says that the other copy is dead
  *

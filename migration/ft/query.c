@@ -171,6 +171,20 @@ static void print_degraded(Monitor *mon, const FtDegradationList *list)
     }
 }
 
+static void print_arbiter(Monitor *mon, const FtArbiterInfo *a)
+{
+    if (!a) {
+        monitor_printf(mon, "arbiter      none\n");
+        return;
+    }
+    monitor_printf(mon, "arbiter      %s: %s%s, generation %" PRIu64
+                   " held by %s, answers in %" PRIu64 " us\n", a->record,
+                   a->reachable ? "answers" : "cannot be asked",
+                   a->asking ? ", being asked who may act" : "",
+                   a->generation, *a->holder ? a->holder : "nobody",
+                   a->latency_us);
+}
+
 static void hmp_info_ft(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(FtInfo) i = qmp_query_ft(&error_abort);
@@ -183,6 +197,7 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "peer         %s, generation %" PRIu64 ", epoch %"
                    PRIu64 "\n", i->peer ?: "none", i->generation, i->epoch);
+    print_arbiter(mon, i->arbiter);
     for (FtLinkInfoList *l = i->links; l; l = l->next) {
         monitor_printf(mon, "link         %s, %s\n", l->value->address,
                        FtLinkState_str(l->value->state));

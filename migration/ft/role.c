@@ -46,6 +46,7 @@
 static bool lay_down_guest(Error **errp)
 {
     ft_failout_over();
+    vm_stop(RUN_STATE_PAUSED);
     ft_mirror_detach();
     ft_start_undo();
     bdrv_drain_all();

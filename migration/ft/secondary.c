@@ -81,6 +81,7 @@ typedef struct FtSession {
      */
     bool stalled, acked_since;
     bool broken;                /* the primary has broken the protocol */
+    int older_seen;             /* the record has an older generation */
 
     /* Set by the thread before @event, read after joining it */
     FtVerdict verdict;
@@ -250,7 +251,24 @@ static void commit(FtSession *s)
     }
     qatomic_set_u64(&s->committed, in->committed);
     if (in->committed == 1) {
+        ft_channel_prefer_thread(true);
         event_notifier_set(&event);
+    }
+}
+
+/* A round of the first copy is in our memory, and on our disks */
+static void confirm_copied(FtSession *s, const FtRecord *rec)
+{
+    GByteArray *answer;
+    uint64_t round = ft_wire_get_u64(rec);
+
+    if (s->intake.phase != FT_INTAKE_COPY) {
+        dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST,
+             "the peer sent COPIED out of order");
+    } else if (disks_good(s, ft_disk_intake_settle(&s->disks))) {
+        answer = g_byte_array_new();
+        ft_wire_put_u64(answer, FT_REC_COPIED, round);
+        send_record(s, answer);
     }
 }
 
@@ -362,9 +380,11 @@ static void take_record(FtSession *s, const FtRecord *rec)
         return;
     case FT_REC_PACKET:
         if (!ft_inbound_keep(rec, &err)) {
-            dead(s, FT_TAKEOVER_CAUSE_CONNECTION_LOST, error_get_pretty(err));
-            error_free(err);
+            violation(s, err);
         }
+        return;
+    case FT_REC_COPIED:
+        confirm_copied(s, rec);
         return;
     case FT_REC_BEGIN:
         ft_disk_intake_begin(&s->disks);
@@ -426,7 +446,6 @@ static void *receiver(void *opaque)
     uint32_t period = s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT;
 
     rcu_register_thread();
-    ft_channel_prefer_thread();
     while (s->verdict == FT_VERDICT_NONE) {
         Error *err = NULL;
         FtRecord rec;
@@ -588,6 +607,8 @@ static uint32_t patience(FtSession *s)
            s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER ? LOCK_WAIT_MS : 0;
 }
 
+static void decided(bool won, const char *why, bool ended);
+
 /* What comes for the guest on the old side */
 static void old_primary_readable(void *opaque)
 {
@@ -618,6 +639,8 @@ static void state_loaded(void *opaque, const char *error)
     ft_fault(FT_FAULT_SWITCH_LOADED);
     if (!error) {
         say_taken_over(s);
+        /* Not sooner: FAILED must not follow a claim */
+        ft_arbiter_claim(decided);
         return;
     }
     if (ft_opts.shared) {
@@ -654,8 +677,9 @@ static void act(FtSession *s)
     know_old_primary(s);
     if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
         ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
-        ft_inbound_deliver();
         ft_channel_set_handler(old_primary, old_primary_readable, NULL);
+        /* What came right behind SWITCHOVER has been read with it */
+        old_primary_readable(NULL);
     } else {
         ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
     }
@@ -692,8 +716,7 @@ static void decided(bool won, const char *why, bool ended)
     if (!s) {
         /* The guest was handed over and runs; the record is only late */
         if (!won) {
-            error_report("fault tolerance: %s, although it was handed over "
-                         "to this host", why);
+            ft_primary_outvoted(why);
         }
         return;
     }
@@ -756,7 +779,8 @@ static void primary_is_dead(void *opaque)
         !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
-    } else if (ft_arbiter_on()) {
+    } else if (ft_arbiter_on() &&
+               s->cause != FT_TAKEOVER_CAUSE_SWITCHOVER) {
         claim(s);
     } else {
         act(s);
@@ -867,6 +891,11 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
                    "primary");
         return false;
     }
+    if (old_primary) {
+        /* Of a takeover long ago; this one may use what it used */
+        ft_channel_close(old_primary);
+        old_primary = NULL;
+    }
     s = g_new0(FtSession, 1);
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
@@ -874,7 +903,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
                             &s->terms, errp) ||
         !adopt_lengths(&s->ram, used, errp) ||
         !ft_intake_init(&s->intake, &s->ram, resize_block, errp) ||
-        !ft_disk_intake_open(&s->disks, ch, errp)) {
+        !ft_disk_intake_open(&s->disks, ch, s->terms.timeout_ms, errp)) {
         free_session(s);
         return false;
     }
@@ -883,6 +912,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     s->listens_at = ft_peers_reach(s->terms.listen, ch);
     s->timeout_ns = s->terms.timeout_ms * 1000000LL;
     ft_channel_set_timeout(ch, s->terms.timeout_ms);
+    ft_loop_watch(s->terms.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
     s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
@@ -916,8 +946,11 @@ static void record_seen(const FtSeat *seat)
 
     if (ft_status.role != FT_ROLE_SECONDARY) {
         ft_primary_seen(seat);
-    } else if (s && seat->generation != s->terms.generation &&
-               !s->changed) {
+    } else if (s && !s->changed &&
+               (seat->generation > s->terms.generation ||
+                (seat->generation < s->terms.generation &&
+                 ++s->older_seen > 1))) {
+        /* Once an older one may be an answer from before the primary's claim */
         qatomic_set(&s->changed, g_strdup_printf(
             "the secondary's arbiter says that %s acts, as generation %"
             PRIu64 ", and not the primary, which has generation %" PRIu64,

@@ -168,12 +168,14 @@ static void begin(void *opaque)
     if (!ft_opts.listen) {
         ft_arbiter_watch(ft_primary_seen);
         ft_primary_start();
+        ft_arbiter_warn();
         return;
     }
     if (!ft_start_listening(&err)) {
         error_report_err(err);
         exit(EXIT_FAILURE);
     }
+    ft_arbiter_warn();
 }
 
 static void machine_done(Notifier *n, void *opaque)
@@ -228,6 +230,11 @@ static void protect_again(void *opaque)
     Error *err = NULL;
 
     timer_free(*timer);
+    if (ft_status.role != FT_ROLE_PRIMARY ||
+        ft_status.state != FT_STATE_UNPROTECTED) {
+        /* It was fenced meanwhile */
+        return;
+    }
     /* Somebody may have said ft-start meanwhile */
     if (!ft_primary.wanted && !protect(&err)) {
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
@@ -281,6 +288,8 @@ void qmp_ft_stop(bool has_force, bool force, Error **errp)
     if (ft_primary.undecided && has_force && force) {
         ft_primary.wanted = false;
         ft_primary_insist();
+        ft_mirror_detach();
+        ft_start_undo();
         return;
     }
     if (ft_primary.undecided) {
@@ -295,6 +304,11 @@ void qmp_ft_stop(bool has_force, bool force, Error **errp)
     }
     if (ft_switchover_active()) {
         error_setg(errp, "a switchover is under way; wait for its end");
+        return;
+    }
+    if (ft_primary.handed_over) {
+        error_setg(errp, "the guest is being handed over to the peer, because "
+                   "a disk has failed");
         return;
     }
     if (!ft_mirror_settle(errp)) {

@@ -186,6 +186,9 @@ static void all_let_go(const char *error)
     g_autoptr(GByteArray) rec = NULL;
     Error *err = NULL;
 
+    if (sw.step != FT_SWITCH_STOPPED && sw.step != FT_SWITCH_ASKED) {
+        return;
+    }
     if (error || !give_up_images(&err)) {
         g_autofree char *text = g_strdup_printf(
             "the switchover failed: %s",
@@ -289,6 +292,8 @@ bool ft_switchover_leave(void)
     timer_del(sw.afterglow);
     ft_inbound_forget();
     ft_primary.mode->quiesce();
+    /* Somebody may have said cont */
+    vm_stop(RUN_STATE_PAUSED);
     ft_mirror_drop();
     ft_primary_disconnect();
     ft_role_to_secondary();

@@ -275,13 +275,19 @@ static void tell_peer(void)
 
 static void switch_over(const char *why)
 {
+    static char *said;          /* once, not at every attempt */
     Error *err = NULL;
 
-    if (!ft_primary_switch_over(why, &err)) {
-        warn_report("fault tolerance: %s, but: %s", why,
-                    error_get_pretty(err));
-        error_free(err);
+    if (ft_primary_switch_over(why, &err)) {
+        g_clear_pointer(&said, g_free);
+        return;
     }
+    if (g_strcmp0(said, error_get_pretty(err))) {
+        g_free(said);
+        said = g_strdup(error_get_pretty(err));
+        warn_report("fault tolerance: %s, but: %s", why, said);
+    }
+    error_free(err);
 }
 
 static bool is_worse(FtUplinkState a, FtUplinkState than)

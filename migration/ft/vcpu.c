@@ -8,9 +8,15 @@
  * knows that none of them can run before the BQL is free again, whether or
  * not an interrupt is pending for it.  A sleeping vCPU's state is
  * complete; there is nothing to wait for.
+ *
+ * A vCPU that has something to do and does not wake up, however long it is
+ * given, is broken, and so is this copy of the guest.  Cuts that need nothing
+ * from it would hide that: so they wait for it after a while.
  */
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "hw/core/cpu.h"
+#include "system/cpus.h"
 #include "ft.h"
 #include "vcpu.h"
 
@@ -19,6 +25,7 @@
 /* Under the BQL */
 static bool vcpu_idle[MAX_VCPUS];
 static int n_idle;
+static int64_t late_since;      /* all sleep, one of them should not; or 0 */
 static void (*idle_cb)(void);
 
 void ft_vcpu_idle(CPUState *cpu, bool idle)
@@ -29,6 +36,7 @@ void ft_vcpu_idle(CPUState *cpu, bool idle)
     }
     vcpu_idle[cpu->cpu_index] = idle;
     n_idle += idle ? 1 : -1;
+    late_since = 0;
     if (idle && unlikely(idle_cb) && ft_vcpus_all_idle()) {
         idle_cb();
     }
@@ -47,6 +55,23 @@ bool ft_vcpus_all_idle(void)
             return false;
         }
     }
+    return true;
+}
+
+bool ft_vcpus_may_be_left(int64_t patience_ns)
+{
+    CPUState *cpu;
+
+    if (!ft_vcpus_all_idle()) {
+        return false;
+    }
+    CPU_FOREACH(cpu) {
+        if (!cpu_thread_is_idle(cpu)) {
+            late_since = late_since ?: get_clock();
+            return get_clock() - late_since < patience_ns;
+        }
+    }
+    late_since = 0;
     return true;
 }
 

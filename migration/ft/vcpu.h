@@ -16,6 +16,14 @@
 bool ft_vcpus_all_idle(void);
 
 /**
+ * ft_vcpus_may_be_left: every vCPU sleeps, and those woken will be there soon
+ *
+ * The same, but false when one that has something to do has not got up for
+ * @patience_ns.
+ */
+bool ft_vcpus_may_be_left(int64_t patience_ns);
+
+/**
  * ft_vcpus_set_idle_cb: call @cb whenever the last vCPU goes to sleep
  *
  * @cb runs in that vCPU's thread with the BQL held: it may only set an

@@ -52,6 +52,7 @@ static const struct {
     [FT_REC_HANDOVER] = { "HANDOVER", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_STABLE] = { "STABLE", 8, 8 },
     [FT_REC_APPLIED] = { "APPLIED", 8, 8 },
+    [FT_REC_COPIED] = { "COPIED", 8, 8 },
     [FT_REC_ATTACH] = { "ATTACH", sizeof(FtAttachWire),
                         sizeof(FtAttachWire) },
     [FT_REC_ATTACHED] = { "ATTACHED", 0, 0 },
@@ -594,7 +595,7 @@ bool ft_wire_device_valid(const FtRecord *rec, uint64_t have_full,
     switch (be32_to_cpu(d->kind)) {
     case FT_DEVICE_FULL:
         if (base == 0 && len > 8 && ldq_be_p(data) == have_full &&
-            len - 8 <= full - have_full) {
+            have_full <= full && len - 8 <= full - have_full) {
             return true;
         }
         break;

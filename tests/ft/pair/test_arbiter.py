@@ -6,8 +6,8 @@ import contextlib
 import json
 import threading
 
-from ftlib import netns, wait
-from ftlib.case import assert_equal
+from ftlib import etcd, netns, wait
+from ftlib.case import assert_equal, cases
 from ftlib.qmp import QmpError
 from ftlib.vm import Refused
 
@@ -277,3 +277,87 @@ def test_restart_is_later_than_takeover(t):
         raise Refused(pair.primary.said())
     waker.join()
     t.survive(pair, moment)
+
+
+@cases("plain", "tls-auth", "cluster")
+def test_etcd(t, kind):
+    """The one for production, as QEMU is told of it."""
+    t.skip_unless(not etcd.missing(), etcd.missing() or "")
+    secure = kind == "tls-auth"
+    if kind == "cluster":
+        members = etcd.cluster(t.folder)
+    else:
+        members = [etcd.Etcd(t.folder, tls=secure, auth=secure).start()]
+    for member in members:
+        t.at_end(member.end)
+    server = members[0]
+    keys = f"{KEYS},arbiter={server.where.replace(',', ',,')}"
+    extra = ["-uuid", UUID]
+    if secure:
+        secret = t.folder / "password"
+        secret.write_text(etcd.PASSWORD)
+        extra += ["-object", f"secret,id=etcd0,file={secret}"]
+        keys += (f",arbiter-tls={server.tls_dir},arbiter-user={etcd.USER},"
+                 "arbiter-secret=etcd0")
+    pair = t.pair(extra=tuple(extra))
+    pair.start_secondary(keys=f"{keys},host=b")
+    pair.start_primary(keys=f"{keys},host=a")
+    pair.wait_ready()
+    pair.wait_protected()
+    t.counter().wait_more(50)
+    if kind == "cluster":
+        server.kill()
+    event = t.survive(pair, pair.kill_primary())
+    assert_equal(event.data["generation"], 2, "generation")
+    found = pair.query(pair.secondary)["arbiter"]
+    assert_equal((found["holder"], found["generation"]), ("b", 2),
+                 "what the arbiter says")
+    t.say(f"the claim took {found['claim-us'] / 1000:.1f} ms")
+
+
+def test_switchover(t):
+    """The record follows; the old primary is not taken for an impostor."""
+    pair, record = started(t)
+    t.counter().wait_more(20)
+    pair.wait_epochs(3)
+    pair.expect_takeover()
+    pair.primary.command("ft-switchover")
+    event = t.survive(pair)
+    assert_equal(event.data["generation"], 2, "generation")
+    wait.until("the record does not follow",
+               lambda: record.read()["generation"] == 2)
+    assert_equal(record.read()["holder"], "b", "holder")
+    found = pair.wait_state("fenced")
+    if "switched over" not in found["reason"]:
+        raise AssertionError(f"the old primary says {found['reason']}")
+
+
+def test_no_switchover_without_it(t):
+    pair, record = started(t)
+    record.take_away()
+    pair.wait_state("degraded")
+    try:
+        pair.primary.command("ft-switchover")
+        raise AssertionError("ft-switchover did not refuse")
+    except QmpError as why:
+        if "arbiter" not in str(why):
+            raise AssertionError(str(why)) from None
+
+
+def test_start_after_insisting(t):
+    """What was said to be dead may come back as a fresh secondary."""
+    pair, record = started(t)
+    counter = t.counter()
+    counter.wait_more(20)
+    record.take_away()
+    pair.wait_state("degraded")
+    pair.secondary.kill()
+    pair.primary.qmp.wait_event("STOP")
+    pair.primary.command("ft-stop", {"force": True})
+    pair.wait_state("unprotected")
+    record.bring_back()
+    wait.until("the record is not put right",
+               lambda: record.read()["generation"] == 2)
+    pair.primary.command("ft-start")
+    protect_again(pair, record, "b")
+    t.survive(pair, pair.kill_primary())

@@ -1,10 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The primary stops without dying: a takeover, and the zombie stays mute."""
 
-from ftlib import netns, wait
-from ftlib.case import assert_equal
+import ctypes
+import os
+import threading
 
-KEYS = "self-check=1,timeout=500"
+from ftlib import netns, wait
+from ftlib.case import Skip, assert_equal, cases
+from ftlib.disks import Disk, scribble
+from ftlib.guestsh import sh
+
+TIMEOUT = 500                   # ms
+KEYS = f"self-check=1,timeout={TIMEOUT}"
+HUNG = 4 * TIMEOUT              # age of the main loop that ends the patience
+BEAT = TIMEOUT // 5
+SLACK = 400                     # for a test machine that has more to do
+PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 
 
 def test_sigstop_then_sigcont(t):
@@ -67,3 +78,92 @@ def test_secondary_stops(t):
     pair.wait_protected()       # the primary redials, it is listening again
     pair.wait_epochs(5)
     t.survive(pair, pair.kill_primary())
+
+
+def loaded_pair(t, **options):
+    """A guest that answers first, and is protected then."""
+    fault = options.pop("fault", None)
+    secondary_fault = options.pop("secondary_fault", None)
+    pair = t.pair(keys=f"timeout={TIMEOUT}", **options)
+    pair.start_primary(fault=fault)
+    pair.wait_ready()
+    counter = t.counter()
+    counter.wait_more(20)
+    pair.start_secondary(fault=secondary_fault)
+    return pair, counter
+
+
+def taken_from_hung(t, pair, counter, latest):
+    """The secondary decides in time; the hung one sends nothing more."""
+    event = pair.wait_takeover()
+    replies = [at for at in list(counter.times) if at < event.at]
+    took = 1000 * (event.at - replies[-1])
+    t.say(f"{took:.0f} ms from the last reply to the takeover")
+    assert_equal(event.data["cause"], "hung", "cause")
+    if not HUNG - 3 * BEAT <= took <= latest + wait.scaled(SLACK):
+        raise AssertionError(f"the takeover came after {took:.0f} ms, not "
+                             f"after {HUNG} to {latest} ms")
+    zombie = pair.primary
+    if not zombie.alive():
+        raise AssertionError("the primary has died instead of hanging")
+    sent = netns.packets_from(zombie.tap)
+    counter.wait_more(100)
+    assert_equal(netns.packets_from(zombie.tap), sent, "packets it sent")
+    zombie.kill()
+    t.survive(pair)
+
+
+@cases("ack-received", "cut-paused")
+def test_main_loop_hangs(t, point):
+    """With the BQL held, while the other threads live and beat."""
+    pair, counter = loaded_pair(t, fault=f"{point}:200,hang")
+    pair.expect_takeover()
+    taken_from_hung(t, pair, counter, HUNG + BEAT)
+
+
+def stop_thread(tid):
+    """SIGSTOP would stop the whole process; a debugger can stop one."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, tid, None, None):
+            raise Skip(f"ptrace: {os.strerror(ctypes.get_errno())}")
+    # Its process cannot end before its debugger has heard of the end
+    threading.Thread(target=hear_of_end, args=(tid,), daemon=True).start()
+
+
+def hear_of_end(tid):
+    while True:
+        _, status = os.waitpid(tid, WALL)
+        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            return
+
+
+def test_vcpu_stuck(t):
+    """A vCPU that never runs again: a cut waits for it, and with it the main
+    loop.  When it was caught in the pause of a cut it seems to sleep."""
+    pair, counter = loaded_pair(t, parameters="ft.cpu=1")
+    pair.wait_protected()
+    pair.wait_epochs(20)
+    counter.wait_more(20)
+    pair.expect_takeover()
+    cpu, = pair.primary.command("query-cpus-fast")
+    stop_thread(cpu["thread-id"])
+    interval = 100
+    taken_from_hung(t, pair, counter, HUNG + 2 * BEAT + interval)
+
+
+def test_secondary_main_loop_hangs(t):
+    """Its receiver lives and beats: given up by the age in the beats."""
+    disk = Disk(t.folder)
+    pair, counter = loaded_pair(t, disks=[disk],
+                                secondary_fault="disk-applied:300,hang")
+    pair.wait_protected()
+    sh(pair.primary, scribble(disk.node, 1, 400))
+    t.say(pair.wait_reason("main loop does not turn|disks of the secondary",
+                           timeout=20))
+    counter.wait_more(50)
+    pair.secondary.kill()
+    pair.secondary.wait_exit()
+    pair.start_secondary()
+    pair.wait_protected()
+    counter.wait_more(50)

@@ -129,7 +129,8 @@ def test_outage(t):
     outages = [switched(t, pair, False) for _ in range(20)]
     p50, most = percentile(outages, 0.5), max(outages)
     t.say(f"20 switchovers: outage p50 {p50:.0f} ms, max {most:.0f} ms")
-    if p50 > 100:
+    # Less than TCP takes to repeat one packet
+    if p50 > 200:
         raise AssertionError(f"half of the outages exceed {p50:.0f} ms")
 
 
@@ -155,14 +156,15 @@ def test_console(t):
     assert_equal(lost, 0, "characters lost")
 
 
-def refused(qemu, why):
+def refused(qemu, *why):
+    """With one of these sentences."""
     try:
         qemu.command("ft-switchover")
     except QmpError as error:
-        if why not in str(error):
+        if not any(text in str(error) for text in why):
             raise
     else:
-        raise AssertionError(f"not refused, where '{why}' was to be said")
+        raise AssertionError(f"not refused, where {why} was to be said")
 
 
 def test_refused(t):
@@ -230,8 +232,8 @@ def test_primary_dies(t, point):
         raise AssertionError(f"the cause is {event.data['cause']}")
 
 
-def goes_on(t, pair, why):
-    refused(pair.primary, why)
+def goes_on(t, pair, *why):
+    refused(pair.primary, *why)
     t.loads[0].wait_more(50)
     assert_equal(pair.primary.command("query-status")["status"], "running",
                  "run state")
@@ -274,13 +276,14 @@ def test_slow_disk(t):
     """Output that waits for a slow disk of the peer is not waited for for
     ever: the guest goes on here, and nothing is wrong."""
     disk = Disk(t.folder, slow={"secondary": 1})
+    # Both sides wait four times as long for the disk, and either may be first
     pair = start(t, "timeout=500,disk-sync=none", disks=[disk])
     t.counter().wait_more(20)
     pair.primary.console.send(f"run {scribble(disk.node, 1, 40)}; "
                               "echo scribbled-$?")
     wait.until("nothing waits for the disk", lambda: pair.query(
         pair.secondary)["journal-bytes"] > 200000)
-    goes_on(t, pair, "could not be let go in time")
+    goes_on(t, pair, "could not be let go in time", "does not answer")
     pair.primary.console.wait_for(r"^scribbled-0$", timeout=90)
 
 
@@ -313,7 +316,7 @@ def test_cannot_load(t, kind):
 
 def test_fenced_waits(t):
     """A primary that was taken for dead waits for its guest, with listen=."""
-    pair = start(t, "timeout=500")
+    pair = start(t, "timeout=1000")
     counter = t.counter()
     counter.wait_more(20)
     pair.expect_takeover()
@@ -334,7 +337,8 @@ def next_emulator(t):
     """One of another patch level, or skip."""
     done = subprocess.run([str(guest.ROOT / "scripts/build-next")],
                           capture_output=True, text=True)
-    t.skip_unless(done.returncode == 0, done.stderr.strip())
+    if done.returncode:
+        raise AssertionError(f"scripts/build-next: {done.stderr.strip()}")
     return done.stdout.strip()
 
 

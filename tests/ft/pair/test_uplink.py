@@ -18,10 +18,10 @@ from ftlib.case import assert_equal, cases
 from ftlib.client import Ping
 from ftlib.pair import MAC, plain_tap, tap_netdev
 
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 # What the guest may be out of reach beyond the time-out.  Its clients may
 # wait longer: TCP repeats at growing intervals, each as long as all before it.
-SLACK = 0.5
+SLACK = 1.5
 KEYS = f"self-check=1,timeout={TIMEOUT * 1000:.0f}"
 SECONDARY, PRIMARY = 0, 1
 
@@ -135,7 +135,9 @@ def outlast(since, times=2):
 
 def still_there(t, pair):
     """Protected, no takeover, and the client is served by the primary."""
-    assert_equal(pair.query()["state"], "degraded", "the primary's state")
+    found = pair.query()
+    assert_equal(found["state"], "degraded" if found["degraded"] else
+                 "protected", "the primary's state")
     assert_equal(pair.query(pair.secondary)["role"], "secondary",
                  "the other's role")
     t.loads[0].wait_more(30)
@@ -152,7 +154,10 @@ def check_moved(t, pair, moment, generation):
           f"the counter waited {waited:.3f} s")
     if decided < TIMEOUT:
         raise AssertionError(f"moved after {decided:.3f} s already")
-    if outage > TIMEOUT + SLACK or waited > 2 * TIMEOUT + SLACK:
+    if outage < TIMEOUT:
+        raise AssertionError(f"out of reach for {outage:.3f} s only")
+    if outage > decided + wait.scaled(SLACK) or \
+            waited > 2 * decided + wait.scaled(SLACK):
         raise AssertionError(f"out of reach for {outage:.3f} s, the counter "
                              f"waited {waited:.3f} s")
 
@@ -181,7 +186,7 @@ def test_flap(t):
         mark = pair.primary.qmp.mark()
         moment = cut(PRIMARY)
         wait_event(pair.primary, mark, "local", "down")
-        outlast(moment, 0.6)
+        outlast(moment, 0.4)
         mend(PRIMARY)
         wait_event(pair.primary, mark, "local", "up")
     outlast(time.monotonic())
@@ -194,10 +199,10 @@ def test_both(t):
     """Nowhere is better: told, not acted on; the first to come back wins
     only when it is back for good."""
     pair = started_up(t)
-    moment = cut(SECONDARY)
+    cut(SECONDARY)
     cut(PRIMARY)
     wait_states(pair, ("down", "down"))
-    outlast(moment)
+    outlast(time.monotonic())
     assert_equal(pair.query()["state"], "degraded", "the primary's state")
     for text in (degraded(pair), pair.primary.said()):
         for words in ("net0 (tap1) is down", "net0 at the peer is down"):
@@ -217,8 +222,8 @@ def test_one_comes_back(t):
     """Both are lost, and only the secondary's is found again."""
     pair = started_up(t)
     generation = pair.query()["generation"]
-    cut(PRIMARY)
     cut(SECONDARY)
+    cut(PRIMARY)
     wait_states(pair, ("down", "down"))
     outlast(time.monotonic())
     assert_equal(pair.query()["state"], "degraded", "the primary's state")
@@ -267,11 +272,11 @@ def test_secondary(t):
     it lasts the primary's own loss moves nothing, afterwards it does."""
     pair = started_up(t)
     mark = pair.primary.qmp.mark()
-    moment = cut(SECONDARY)
+    cut(SECONDARY)
     wait_event(pair.primary, mark, "peer", "down")
     wait_states(pair, ("up", "down"))
     wait_states(pair, ("down", "up"), pair.secondary)
-    outlast(moment)
+    outlast(time.monotonic())
     still_there(t, pair)
     for qemu, words in ((pair.primary, "net0 at the peer is down: after"),
                         (pair.secondary, "net0 (tap0) is down: after")):

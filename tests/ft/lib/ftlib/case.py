@@ -43,6 +43,12 @@ def full(function):
     return function
 
 
+def alone(function):
+    """Nothing else runs beside it: it measures what others would disturb."""
+    function.alone = True
+    return function
+
+
 def limit(seconds):
     def mark(function):
         function.limit = seconds
@@ -57,7 +63,12 @@ class Test:
         self.folder = pathlib.Path(folder)
         self.pairs = []
         self.loads = []
+        self.last = []
         self.started = time.monotonic()
+
+    def at_end(self, function):
+        """Called when no QEMU is left, whatever happens."""
+        self.last.append(function)
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.2f} {text}", flush=True)
@@ -104,7 +115,7 @@ class Test:
         The loads go on for `replies` more replies on the new side, then every
         one of them reports, and the self-checks are looked at.
         """
-        event = pair.wait_takeover()
+        event = pair.taken_over() or pair.wait_takeover()
         survivor = pair.secondary
         for load in self.loads:
             load.wait_more(replies)
@@ -123,6 +134,8 @@ class Test:
             load.stopping = True
         for pair in self.pairs:
             pair.end()
+        for function in self.last:
+            function()
 
 
 def assert_equal(found, wanted, what):

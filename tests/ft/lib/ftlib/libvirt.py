@@ -261,7 +261,8 @@ class LibvirtPair(Pair):
     def __init__(self, folder):
         super().__init__(folder, keys="self-check=1")
 
-    def _start(self, role, ft, env, extra, machine_args=None):
+    def _start(self, role, ft, env, extra, machine_args=None,
+               binary=None):
         tap = f"tap{len(self.all)}"
         netns.add_tap(tap)
         tree = ET.parse(DOMAINS / f"{role}.xml").getroot()

@@ -21,6 +21,7 @@ BRIDGE = "br0"
 CLIENT = "10.77.0.1"
 GUEST = "10.77.0.2"
 PREFIX = 24
+MAC = "52:54:00:77:00:01"
 INSIDE = "QEMU_FT_IN_NETNS"
 
 
@@ -75,7 +76,10 @@ def bridge_up(name=BRIDGE, address=CLIENT):
         raise Unavailable("/dev/net/tun cannot be opened")
     if name in (there for _, there in socket.if_nameindex()):
         return
-    ip("link", "add", name, "type", "bridge", "forward_delay", "0",
+    # An address of its own: it would follow that of its ports as they come
+    # and go, and the guest would answer to one that is there no more
+    ip("link", "add", name, "address", MAC, "type", "bridge",
+       "forward_delay", "0",
        "stp_state", "0", "mcast_snooping", "0")
     ip("addr", "add", f"{address}/{PREFIX}", "dev", name)
     ip("link", "set", name, "up")

@@ -145,7 +145,8 @@ class Pair:
         return (qemu or self.primary).command("query-ft")
 
     def wait_ready(self):
-        self.primary.wait_ready()
+        self.primary.wait_ready(peers=[q for q in self.living()
+                                       if q is not self.primary])
 
     def wait_state(self, state, qemu=None, timeout=60):
         qemu = qemu or self.primary
@@ -209,7 +210,14 @@ class Pair:
         # One that has taken over before has told of that before
         self.took_over = qmp.wait_event("FT_FAILOVER", timeout=timeout,
                                         since=self.told.get(qmp, 0))
-        self.told[qmp] = qmp.events.index(self.took_over) + 1
+        return self.took_over
+
+    def taken_over(self):
+        """The event, if this secondary is the VM already and it was waited
+        for; else None."""
+        if self.secondary.qmp not in self.told or \
+                self.query(self.secondary)["role"] != "primary":
+            return None
         return self.took_over
 
     def protect_again(self, secondary):
@@ -223,8 +231,15 @@ class Pair:
 
     def promote(self):
         """After a takeover: the old secondary is the primary from now on."""
+        self._note_takeover()
         self.primary, self.secondary = self.secondary, None
         return self.primary
+
+    def _note_takeover(self):
+        qmp = self.secondary.qmp
+        event = qmp.find_event("FT_FAILOVER", since=self.told.get(qmp, 0))
+        if event:
+            self.told[qmp] = qmp.events.index(event) + 1
 
     def switch_over(self):
         """ft-switchover; when it was called, and how long it took (ms).  The
@@ -234,6 +249,7 @@ class Pair:
         self.primary.command("ft-switchover")
         took = 1000 * (time.monotonic() - since)
         self.wait_takeover()
+        self._note_takeover()
         self.primary, self.secondary = self.secondary, self.primary
         self.primary.qmp.forbid("FT_FAILOVER")
         return since, took

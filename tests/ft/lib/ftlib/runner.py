@@ -26,6 +26,7 @@ PYTHON = "/usr/bin/python3"
 HERE = pathlib.Path(__file__).resolve().parent
 PAIR = HERE.parents[1] / "pair"
 TAIL = 15
+HEAD = 60
 
 
 class Outcome:
@@ -63,6 +64,7 @@ class Job:
     """One line of the report."""
 
     kind = ""
+    alone = False
 
     def __init__(self, name):
         self.name = f"{self.kind}/{name}"
@@ -124,10 +126,11 @@ class CheckJob(Job):
 class PairJob(Job):
     kind = "pair"
 
-    def __init__(self, path, name, limit, logs):
+    def __init__(self, path, name, limit, logs, alone=False):
         stem = path.stem[len("test_"):].replace("_", "-")
         super().__init__(f"{stem}/{name}")
         self.path, self.test, self.limit = path, name, limit
+        self.alone = alone
         self.folder = logs / re.sub(r"[^\w.-]+", "-", f"{stem}-{name}")
 
     def perform(self):
@@ -157,13 +160,15 @@ class PairJob(Job):
             else None
 
     def logs(self):
-        """The end of every log, for the report of a failure."""
+        """The end of every log, for the report of a failure; of evidence,
+        which is long, the beginning."""
         parts = []
         for path in sorted(self.folder.iterdir()):
-            if path.suffix in (".log", ".serial", ".qmp"):
+            if path.suffix in (".log", ".serial", ".qmp", ".evidence"):
                 lines = path.read_text(errors="replace").splitlines()
                 parts.append(f"--- {path.name} ({len(lines)} lines)")
-                parts += lines[-TAIL:]
+                parts += (lines[:HEAD] if path.suffix == ".evidence" else
+                          lines[-TAIL:])
         return "\n".join(parts + [f"--- all of it: {self.folder}"])
 
 
@@ -190,7 +195,8 @@ def pair_jobs(logs, full):
             if getattr(function, "full", False) and not full:
                 continue
             limit = getattr(function, "limit", case.DEFAULT_LIMIT)
-            jobs.append(PairJob(path, name, limit, logs))
+            jobs.append(PairJob(path, name, limit, logs,
+                                getattr(function, "alone", False)))
     return jobs
 
 
@@ -266,6 +272,9 @@ def main():
 
         def one(job):
             report.add(job, job.run())
-        list(pool.map(one, jobs))
+        list(pool.map(one, [j for j in jobs if not j.alone]))
+        for job in jobs:
+            if job.alone:
+                one(job)
     print(report.summary())
     return 1 if report.counts[1] else 0

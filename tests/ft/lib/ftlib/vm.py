@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from ftlib import guest, wait
+from ftlib import evidence, guest, wait
 from ftlib.console import Console
 from ftlib.qmp import Gone, Qmp
 
@@ -133,8 +133,12 @@ class Qemu:
             raise wait.Timeout(f"{self.name} is still running after "
                                f"{wait.scaled(timeout):g} s") from None
 
-    def wait_ready(self, timeout=60, since=0):
-        self.console.wait_for(guest.READY, timeout, since)
+    def wait_ready(self, timeout=60, since=0, peers=()):
+        try:
+            self.console.wait_for(guest.READY, timeout, since)
+        except wait.Timeout as why:
+            found = evidence.gather(self, peers)
+            raise wait.Timeout(f"{why}; {found}") from None
 
     def check(self):
         """Has anything happened that never may?"""
