@@ -564,13 +564,20 @@ static FtLinksEvent gone(FtLinks *ls, Error **errp)
     return FT_LINKS_GONE;
 }
 
+/* A peer that is busy with its disks beats, and answers later */
+static bool may_answer(FtLinks *ls, FtLink *l, int64_t now)
+{
+    return now - MAX(l->since, l->last_rx) < ls->timeout_ns / 2 &&
+           now - l->since < FT_HUNG_FACTOR * ls->timeout_ns;
+}
+
 /* Primary: there is no active link */
 static FtLinksEvent find_another(FtLinks *ls, int64_t now, uint64_t taken,
                                  Error **errp)
 {
     FtLink *l = switching(ls);
 
-    if (l && now - l->since < ls->timeout_ns / 2) {
+    if (l && may_answer(ls, l, now)) {
         return FT_LINKS_DRY;
     }
     if (l) {

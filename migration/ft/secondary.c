@@ -878,6 +878,11 @@ static bool adopt_lengths(FtRam *ram, const uint64_t *used, Error **errp)
     return true;
 }
 
+static void tick(void)
+{
+    ft_link_view_update(session ? session->ch : NULL);
+}
+
 static bool admit(FtChannel *ch, const char *json, Error **errp)
 {
     g_autoptr(GByteArray) welcome = g_byte_array_new();
@@ -912,7 +917,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     s->listens_at = ft_peers_reach(s->terms.listen, ch);
     s->timeout_ns = s->terms.timeout_ms * 1000000LL;
     ft_channel_set_timeout(ch, s->terms.timeout_ms);
-    ft_loop_watch(s->terms.timeout_ms / FT_BEATS_PER_TIMEOUT, NULL);
+    ft_loop_watch(s->terms.timeout_ms / FT_BEATS_PER_TIMEOUT, tick);
     s->to_say = ft_uplink_record();
     session = s;
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_SYNCING, NULL);
@@ -932,11 +937,6 @@ static bool attach(FtChannel *caller, const FtRecord *rec, Error **errp)
         return false;
     }
     return ft_channel_attach(session->ch, caller, rec, errp);
-}
-
-static void tick(void)
-{
-    ft_link_view_update(session ? session->ch : NULL);
 }
 
 /* What the arbiter's record says now */

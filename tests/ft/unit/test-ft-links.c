@@ -35,7 +35,7 @@ typedef struct End {
     uint64_t taken, said, heard;
     GByteArray *wait;           /* what the stream did not take yet */
     uint32_t word;              /* type of a last word */
-    bool gone;
+    bool gone, deaf;
     char *why;
     int64_t beat;
 } End;
@@ -244,6 +244,8 @@ static void turn(Pair *p)
     for (int side = P; side <= S; side++) {
         if (!p->end[side].gone) {
             push(&p->end[side]);
+        }
+        if (!p->end[side].gone && !p->end[side].deaf) {
             pull(&p->end[side]);
         }
     }
@@ -412,6 +414,26 @@ static void test_primary_mute(void)
     relay_close(&p->relay[0]);
     TURN_UNTIL(p, p->end[S].gone);
     g_assert_cmpint(get_clock() - before, <, 2 * TIMEOUT_MS * 1000000LL);
+    close_pair(p);
+}
+
+/* Who waits for a disk beats, but reads nothing meanwhile */
+static void test_busy_secondary(void)
+{
+    g_autofree Pair *p = g_new(Pair, 1);
+    int64_t until;
+
+    open_two(p);
+    relay_close(&p->relay[0]);
+    until = get_clock() + 2 * TIMEOUT_MS * 1000000LL;
+    p->end[S].deaf = true;
+    talk(p, 300);
+    while (get_clock() < until) {
+        turn(p);
+    }
+    p->end[S].deaf = false;
+    TURN_UNTIL(p, all_heard(p));
+    g_assert_true(both(p, 1, FT_LINK_IS_ACTIVE));
     close_pair(p);
 }
 
@@ -592,6 +614,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/links/standby", test_standby);
     g_test_add_func("/ft/links/gone", test_gone);
     g_test_add_func("/ft/links/primary-mute", test_primary_mute);
+    g_test_add_func("/ft/links/busy-secondary", test_busy_secondary);
     g_test_add_func("/ft/links/stall", test_stall);
     g_test_add_func("/ft/links/words", test_words);
     g_test_add_func("/ft/links/offer", test_offer);
