@@ -5,6 +5,7 @@ Each runs in a thread over connections it never opens again: a connection that
 closes is an error, exactly as it would be for a user.
 """
 
+import math
 import random
 import select
 import socket
@@ -18,8 +19,9 @@ from ftlib.redis import Redis, RedisError, request
 
 
 def percentile(values, share):
+    """The nearest rank: so many of the values are not above it."""
     values = sorted(values)
-    return values[min(len(values) - 1, int(len(values) * share))]
+    return values[max(0, math.ceil(len(values) * share) - 1)]
 
 
 def outage_at(times, moment):
