@@ -97,14 +97,16 @@ def test_first_copy(t, how):
     keep_cached(pair.primary, disk.node)
     t.counter().wait_more(20)
     pair.start_secondary()
-    pair.wait_links(UP)
+    # It was dialling both in turn
+    wait.until("no two links", lambda: len(pair.links()) == 2)
+    first = 1 if pair.links() == UP else 2
     assert_equal(pair.query()["state"], "syncing", "state")
-    pair.cut(1, how)
-    pair.wait_links({1: "down", 2: "active"})
+    pair.cut(first, how)
+    pair.wait_links({first: "down", 3 - first: "active"})
     assert_equal(pair.query()["state"], "syncing", "state")
     sh(pair.primary, scribble(disk.node, 1, 20))
     pair.wait_state("degraded")
-    regain(pair, 1, {1: "standby", 2: "active"})
+    regain(pair, first, {first: "standby", 3 - first: "active"})
     pair.check_self()
     t.survive(pair, pair.kill_primary())
     same_as_cached(pair.secondary, disk.node)
@@ -268,7 +270,7 @@ def test_hostile(t):
     for link in (0, 1, 15, 16, 0xffffffff):
         t.say(refused(attach(link=link)))
     refused(wire.record(wire.SWITCH, bytes(8)))
-    many = [wire.dial(PORT) for _ in range(100)]
+    many = [wire.dial(PORT) for _ in range(40)]
     for sock in many:
         sock.sendall(attach())
     counter.wait_more(50)

@@ -421,14 +421,14 @@ static void test_primary_mute(void)
 static void test_busy_secondary(void)
 {
     g_autofree Pair *p = g_new(Pair, 1);
-    int64_t until;
+    int64_t over;
 
     open_two(p);
     relay_close(&p->relay[0]);
-    until = get_clock() + 2 * TIMEOUT_MS * 1000000LL;
+    over = get_clock() + 2 * TIMEOUT_MS * 1000000LL;
     p->end[S].deaf = true;
     talk(p, 300);
-    while (get_clock() < until) {
+    while (get_clock() < over) {
         turn(p);
     }
     p->end[S].deaf = false;
