@@ -266,6 +266,25 @@ void ft_channel_prefer_thread(bool prefer)
     setpriority(PRIO_PROCESS, qemu_get_thread_id(), prefer ? -10 : 0);
 }
 
+static void enqueue_locked(FtChannel *ch, Item item)
+{
+    if (item.data) {
+        qatomic_add(&ch->queued, item.data->len);
+    }
+    g_queue_push_tail(&ch->items, g_memdup2(&item, sizeof(item)));
+    qemu_cond_signal(&ch->cond);
+}
+
+/* The thread is to write what the links have taken and the socket has not */
+static void nudge_locked(FtChannel *ch)
+{
+    if (ch->links && ch->have_thread && !ch->writing &&
+        g_queue_is_empty(&ch->items) && !qatomic_read(&ch->failed) &&
+        ft_links_pending(ch->links)) {
+        enqueue_locked(ch, (Item) { .data = g_byte_array_new() });
+    }
+}
+
 static void *channel_thread(void *opaque)
 {
     FtChannel *ch = opaque;
@@ -289,6 +308,8 @@ static void *channel_thread(void *opaque)
             qemu_mutex_lock(&ch->lock);
             ch->writing = false;
             qemu_cond_broadcast(&ch->idle);
+            /* A switch meanwhile has left it to us */
+            nudge_locked(ch);
         }
         if (g_queue_is_empty(&ch->items) && !ch->closing) {
             int64_t ms = (ch->next_beat - get_clock()) / 1000000;
@@ -336,7 +357,11 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
 
         /* The rest of a record has to go first; a job need not begin */
         if (!ch->writing && (!next || next->job)) {
-            write_some(ch, data, len);
+            if (ch->links) {
+                ft_links_write(ch->links, data, len, true);
+            } else {
+                write_some(ch, data, len);
+            }
             break;
         }
         if (left <= 0) {
@@ -360,6 +385,9 @@ bool ft_channel_retire(FtChannel *ch)
     if (ch->have_thread) {
         qemu_thread_join(&ch->thread);
         ch->have_thread = false;
+    }
+    if (ch->links) {
+        ft_links_retire(ch->links);
     }
     return true;
 }
@@ -395,24 +423,6 @@ void ft_channel_close(FtChannel *ch)
     g_free(ch);
 }
 
-static void enqueue_locked(FtChannel *ch, Item item)
-{
-    if (item.data) {
-        qatomic_add(&ch->queued, item.data->len);
-    }
-    g_queue_push_tail(&ch->items, g_memdup2(&item, sizeof(item)));
-    qemu_cond_signal(&ch->cond);
-}
-
-/* The thread is to write what the links have taken and the socket has not */
-static void nudge_locked(FtChannel *ch)
-{
-    if (ch->have_thread && !ch->writing && g_queue_is_empty(&ch->items) &&
-        ft_links_pending(ch->links)) {
-        enqueue_locked(ch, (Item) { .data = g_byte_array_new() });
-    }
-}
-
 void ft_channel_send(FtChannel *ch, const void *data, size_t len)
 {
     ssize_t done = 0;
@@ -427,7 +437,7 @@ void ft_channel_send(FtChannel *ch, const void *data, size_t len)
 
         g_byte_array_append(rest, (const guint8 *)data + done, len - done);
         enqueue_locked(ch, (Item) { .data = rest });
-    } else if (ch->links) {
+    } else {
         nudge_locked(ch);
     }
 }
@@ -541,6 +551,8 @@ static int take_link_record(FtChannel *ch, const FtRecord *rec, Error **errp)
     if (rec->type == FT_REC_ATTACH && ch->accepts_links) {
         return begin_links(ch, rec, errp) ? 1 : -1;
     }
+    /* Behind HELLO, or not at all */
+    ch->accepts_links = false;
     if (ch->links && (rec->type == FT_REC_RECEIVED ||
                       (rec->type >= FT_REC_ATTACH &&
                        rec->type <= FT_REC_SWITCHED))) {

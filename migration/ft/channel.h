@@ -54,7 +54,8 @@ void ft_channel_farewell(FtChannel *ch, const void *data, size_t len,
 /**
  * ft_channel_retire: end the thread, but keep the connection to be read
  *
- * Nothing can be sent afterwards.  False: the thread is writing, perhaps a
+ * Nothing can be sent afterwards, but with several links what was said is
+ * said again on the one the peer moves to.  False: the thread is writing, perhaps a
  * job, and nothing has changed; ft_channel_close() it.
  */
 bool ft_channel_retire(FtChannel *ch);

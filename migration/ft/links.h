@@ -29,6 +29,14 @@ void ft_links_free(FtLinks *ls);
 /** ft_links_shutdown: wake whoever waits; all reads and writes fail */
 void ft_links_shutdown(FtLinks *ls);
 
+/**
+ * ft_links_retire: no more beats; links are read until each has ended, and
+ * a switch that the peer asks for is answered
+ *
+ * The reader's thread, and nobody writes.
+ */
+void ft_links_retire(FtLinks *ls);
+
 /*
  * Writing: one thread at a time.
  *
@@ -80,7 +88,12 @@ FtLinksEvent ft_links_receive(FtLinks *ls, uint64_t taken, void *buf,
  */
 bool ft_links_record(FtLinks *ls, const FtRecord *rec, Error **errp);
 
-/** ft_links_ended: were they lost, or has the peer broken the protocol? */
+/**
+ * ft_links_ended: can nothing come any more?
+ *
+ * False when the peer has broken the protocol, and on the primary when a
+ * connection is left that is only silent.
+ */
 bool ft_links_ended(FtLinks *ls);
 
 /** ft_links_poll: wait until there is something to read, or @wake_fd is */

@@ -40,6 +40,7 @@
 #include "fault.h"
 #include "inbound.h"
 #include "intake.h"
+#include "link-dial.h"
 #include "link-view.h"
 #include "loop.h"
 #include "machine.h"
@@ -507,7 +508,20 @@ static void free_session(FtSession *s)
     g_free(s);
 }
 
-/* So that what was said last arrives */
+static void drain_old_primary(void *opaque)
+{
+    FtRecord rec;
+    int ret;
+
+    while ((ret = ft_channel_read(old_primary, &rec, NULL)) > 0) {
+        ;
+    }
+    if (ret) {
+        ft_channel_set_handler(old_primary, NULL, NULL);
+    }
+}
+
+/* So that what was said last arrives, over whichever link is left */
 static void keep_open(FtSession *s)
 {
     if (old_primary) {
@@ -515,6 +529,9 @@ static void keep_open(FtSession *s)
     }
     old_primary = s->ch;
     s->ch = NULL;
+    if (ft_channel_links(old_primary) && ft_channel_retire(old_primary)) {
+        ft_channel_set_handler(old_primary, drain_old_primary, NULL);
+    }
 }
 
 static void say_taken_over(FtSession *s)
@@ -880,6 +897,8 @@ static bool adopt_lengths(FtRam *ram, const uint64_t *used, Error **errp)
 
 static void tick(void)
 {
+    /* What this process began to dial when it was the primary */
+    ft_link_dial_turn(NULL);
     ft_link_view_update(session ? session->ch : NULL);
 }
 

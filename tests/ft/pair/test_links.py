@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two links between the hosts: the loss of one is nothing but a short wait."""
 
+import time
+
 from ftlib import wait, wire
 from ftlib.case import Skip, assert_equal, cases, limit
 from ftlib.disks import Disk, same_as_cached, keep_cached, scribble
@@ -195,6 +197,22 @@ def test_both_cut(t):
     pair.cut(2, "both-ways")
     event = pair.wait_takeover()
     assert_equal(event.data["cause"], "silent", "cause")
+    pair.primary.kill()
+
+
+@cases(0.3, 0.55)
+def test_staggered(t, part):
+    """One after the other is cut; TAKEOVER arrives when one is back."""
+    pair = linked(t).start()
+    pair.wait_epochs(5)
+    pair.expect_takeover()
+    pair.cut(1, "both-ways")
+    later = time.monotonic() + part * TIMEOUT / 1000
+    wait.until("", lambda: time.monotonic() > later, interval=0.01)
+    pair.cut(2, "both-ways")
+    pair.wait_takeover()
+    pair.mend(2)
+    pair.wait_state("fenced", pair.primary, timeout=20)
     pair.primary.kill()
 
 

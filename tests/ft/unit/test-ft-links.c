@@ -192,6 +192,10 @@ static void take(End *e, const FtRecord *rec)
     Error *err = NULL;
 
     e->taken += rec->total;
+    if (rec->type == FT_REC_END || rec->type == FT_REC_TAKEOVER) {
+        e->word = rec->type;
+        return;
+    }
     if (rec->type != FT_REC_PAGES) {
         if (!ft_links_record(e->ls, rec, &err)) {
             e->gone = true;
@@ -452,6 +456,80 @@ static void test_stall(void)
     close_pair(p);
 }
 
+/* It is the one over which the peer stood still that speaks last */
+static void test_stall_between(void)
+{
+    g_autofree Pair *p = g_new(Pair, 1);
+    End *e = &p->end[S];
+
+    open_two(p);
+    p->relay[0].cut[S] = true;
+    ft_links_beat(e->ls, e->taken, 0);
+    relay_move(&p->relay[1], S);
+    pull(&p->end[P]);
+    g_usleep(TIMEOUT_MS * 700);
+    ft_links_beat(e->ls, e->taken, 0);
+    relay_move(&p->relay[1], S);
+    pull(&p->end[P]);
+    p->relay[0].cut[S] = false;
+    talk(p, 300);
+    TURN_UNTIL(p, all_heard(p));
+    g_assert_true(both(p, 0, FT_LINK_IS_ACTIVE));
+    g_assert_true(both(p, 1, FT_LINK_IS_STANDBY));
+    close_pair(p);
+}
+
+/* The primary gives up a peer that is only slow, and can tell it so */
+static void test_given_up(void)
+{
+    g_autoptr(GByteArray) end = g_byte_array_new();
+    g_autofree Pair *p = g_new(Pair, 1);
+
+    open_two(p);
+    relay_close(&p->relay[0]);
+    p->end[S].deaf = true;
+    TURN_UNTIL(p, p->end[P].gone);
+    g_assert_false(ft_links_ended(p->end[P].ls));
+    ft_wire_put_end(end, FT_END_GIVEN_UP, "given up");
+    ft_links_shout(p->end[P].ls, end->data, end->len);
+    p->end[S].deaf = false;
+    TURN_UNTIL(p, p->end[S].word == FT_REC_END);
+    close_pair(p);
+}
+
+/* One link after the other is cut; what was said last arrives in the end */
+static void test_staggered(void)
+{
+    g_autoptr(GByteArray) over = g_byte_array_new();
+    g_autofree Pair *p = g_new(Pair, 1);
+    End *e = &p->end[S];
+    int64_t later;
+
+    open_two(p);
+    p->relay[0].cut[P] = p->relay[0].cut[S] = true;
+    TURN_UNTIL(p, health(&p->end[P], 0) == FT_LINK_IS_DOWN);
+    p->relay[1].cut[P] = p->relay[1].cut[S] = true;
+    TURN_UNTIL(p, p->end[P].gone);
+    g_assert_false(ft_links_ended(p->end[P].ls));
+    ft_wire_put_u64(over, FT_REC_TAKEOVER, 2);
+    ft_links_shout(e->ls, over->data, over->len);
+    g_byte_array_append(e->wait, over->data, over->len);
+    push(e);
+    for (int side = P; side <= S; side++) {
+        ft_links_retire(p->end[side].ls);
+        p->end[side].gone = false;
+        g_clear_pointer(&p->end[side].why, g_free);
+    }
+    later = get_clock() + TIMEOUT_MS * 2000000LL;
+    TURN_UNTIL(p, get_clock() > later);
+    p->relay[1].cut[P] = p->relay[1].cut[S] = false;
+    TURN_UNTIL(p, p->end[P].word == FT_REC_TAKEOVER);
+    relay_close(&p->relay[0]);
+    relay_close(&p->relay[1]);
+    TURN_UNTIL(p, p->end[P].gone && p->end[S].gone);
+    close_pair(p);
+}
+
 static void test_words(void)
 {
     g_autoptr(GByteArray) end = g_byte_array_new();
@@ -484,6 +562,9 @@ static void test_offer(void)
                                   NULL));
     /* As often as one likes: only the last is kept */
     for (int i = 0; i < 100; i++) {
+        object_unref(OBJECT(sioc));
+        close(r.fd[P]);
+        sioc = plug(&r, P);
         g_assert_true(ft_links_offer(p->end[S].ls, sioc, p->session, 2, "x",
                                      &error_abort));
     }
@@ -616,6 +697,9 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/links/primary-mute", test_primary_mute);
     g_test_add_func("/ft/links/busy-secondary", test_busy_secondary);
     g_test_add_func("/ft/links/stall", test_stall);
+    g_test_add_func("/ft/links/stall-between", test_stall_between);
+    g_test_add_func("/ft/links/given-up", test_given_up);
+    g_test_add_func("/ft/links/staggered", test_staggered);
     g_test_add_func("/ft/links/words", test_words);
     g_test_add_func("/ft/links/offer", test_offer);
     g_test_add_func("/ft/links/hostile", test_hostile);
