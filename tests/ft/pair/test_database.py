@@ -4,7 +4,7 @@
 import signal
 
 from ftlib import database, disks
-from ftlib.case import cases, limit
+from ftlib.case import cases, limit, long
 from ftlib.database import Bank
 
 
@@ -37,6 +37,7 @@ def boot_alone(t, pair, disk, side):
 SHARED = dict(keys="timeout=2000,shared=on", shared=True)
 
 
+@long("secondary-shared")
 @cases("primary", "secondary", "primary-shared", "secondary-shared")
 @limit(400)
 def test_killed(t, case):

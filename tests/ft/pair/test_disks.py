@@ -4,7 +4,7 @@
 import hashlib
 
 from ftlib import database, disks
-from ftlib.case import assert_equal, cases, full, limit
+from ftlib.case import assert_equal, cases, full, limit, long
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
 
@@ -20,6 +20,7 @@ LAYOUTS = {
 }
 
 
+@long("ahci-qcow2")
 @cases(*LAYOUTS)
 @limit(200)
 def test_same(t, layout):

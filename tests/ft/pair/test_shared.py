@@ -6,7 +6,7 @@ import os
 import signal
 
 from ftlib import wait
-from ftlib.case import assert_equal, cases, limit
+from ftlib.case import assert_equal, cases, limit, long
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
 from ftlib.qmp import QmpError
@@ -31,6 +31,7 @@ def shared_pair(t, keys=KEYS, **options):
     return t.pair(disks=[disk], keys=keys), disk
 
 
+@long("ahci-qcow2")
 @cases(*LAYOUTS)
 @limit(200)
 def test_survives(t, layout):

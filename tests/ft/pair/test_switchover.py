@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from ftlib import guest, wait
-from ftlib.case import assert_equal, cases, full, limit
+from ftlib.case import assert_equal, cases, full, limit, long
 from ftlib.client import percentile
 from ftlib.console import lost_at_seam
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
@@ -70,6 +70,7 @@ def switched(t, pair, checked=True):
     return outage
 
 
+@long("disk-iothread", "shared-qcow2")
 @cases(*KINDS)
 @limit(240)
 def test_under_load(t, kind):
@@ -97,6 +98,7 @@ def test_under_load(t, kind):
         same_as_cached(pair.secondary, disk.node)
 
 
+@long("shared")
 @cases("plain", "disk", "shared")
 @limit(300)
 def test_back_and_forth(t, kind):

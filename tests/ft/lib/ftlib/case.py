@@ -43,6 +43,20 @@ def full(function):
     return function
 
 
+def long(*arguments):
+    """Of the cases, those only in `make check-full`."""
+    def mark(function):
+        function.long = arguments
+        return function
+    return mark
+
+
+def only_full(function, arguments):
+    """Is the test, or this case of it, only in `make check-full`?"""
+    return getattr(function, "full", False) or (
+        arguments and arguments[0] in getattr(function, "long", ()))
+
+
 def alone(function):
     """Nothing else runs beside it: it measures what others would disturb."""
     function.alone = True

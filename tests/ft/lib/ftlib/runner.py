@@ -112,12 +112,12 @@ class UnitJob(Job):
 class CheckJob(Job):
     kind = "check"
 
-    def __init__(self, script):
+    def __init__(self, script, *arguments):
         super().__init__(script.name)
-        self.script = script
+        self.argv = [str(script), *arguments]
 
     def perform(self):
-        code, output = run_limited([str(self.script)], 300, cwd=guest.ROOT)
+        code, output = run_limited(self.argv, 600, cwd=guest.ROOT)
         lines = output.strip().splitlines()
         why = lines[-1] if code and lines else ""
         return Outcome(1 if code is None else code, why, output=output)
@@ -182,17 +182,18 @@ def unit_jobs():
             if p.is_file() and not p.suffix and os.access(p, os.X_OK)]
 
 
-def check_jobs():
-    scripts = [guest.ROOT / "scripts" / n
-               for n in ("check-thin", "checkpatch", "check-model")]
-    return [CheckJob(s) for s in scripts if os.access(s, os.X_OK)]
+def check_jobs(full):
+    scripts = guest.ROOT / "scripts"
+    return [CheckJob(scripts / "check-thin"),
+            CheckJob(scripts / "checkpatch"),
+            CheckJob(scripts / "check-model", *([] if full else ["--quick"]))]
 
 
 def pair_jobs(logs, full):
     jobs = []
     for path in sorted(PAIR.glob("test_*.py")):
-        for name, (function, _) in case.tests_in(path).items():
-            if getattr(function, "full", False) and not full:
+        for name, (function, arguments) in case.tests_in(path).items():
+            if case.only_full(function, arguments) and not full:
                 continue
             limit = getattr(function, "limit", case.DEFAULT_LIMIT)
             jobs.append(PairJob(path, name, limit, logs,
@@ -247,7 +248,7 @@ def main():
     args = options()
     os.environ.pop(netns.INSIDE, None)
     logs = guest.BUILD / "ft-logs"
-    jobs = unit_jobs() + check_jobs() + pair_jobs(logs, args.full)
+    jobs = unit_jobs() + check_jobs(args.full) + pair_jobs(logs, args.full)
     jobs = [j for j in jobs if re.search(args.k, j.name)]
     if args.list:
         print("\n".join(j.name for j in jobs))
