@@ -11,7 +11,7 @@
  * that it has not renounced, this copy is undecided until the arbiter has
  * answered.  Its output and its writes to shared disks stay held meanwhile.
  * Its guest runs on for a time-out, so that a quick answer costs nothing, and
- * is then stopped (guest.c), so that a late one does not cost memory without end.
+ * is then stopped, so that a late one does not cost memory without end.
  *
  * Silence is judged by the main loop's tick, after reading what the socket
  * holds: when this process was starved or stopped, the peer's words, or

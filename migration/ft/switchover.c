@@ -8,16 +8,16 @@
  * told.
  *
  *     asked    no cut but the last is begun; the epoch in flight is awaited
- *     stopped  packets for the guest go to the peer (inbound.c), the guest is
- *              stopped (guest.c), the last cut; its ack, stable; its output goes
+ *     stopped  packets for the guest go to the peer (inbound.c), the guest
+ *              stops, the last cut; its ack, stable; its output goes
  *     said     shared images are flushed and their locks given up;
  *              SWITCHOVER, which is a HANDOVER that loses nothing
  *     done     TAKEOVER: the guest runs there.  Packets are passed on for
  *              AFTERGLOW_MS more, until the network has learnt the way
  *
- * The guest is stopped as for a migration, not only paused
- * as for a cut: it will not go on, and its devices have to let go of their
- * images.  The run state it is to have on the other side is stored before.
+ * The guest is stopped as for a migration (guest.c), not only paused as for a
+ * cut: it will not go on, and its devices have to let go of their images.
+ * The run state it is to have on the other side is stored before.
  *
  * Whatever comes in between before SWITCHOVER has been sent, the guest goes
  * on here, unprotected until the peer has another first copy; so it does when

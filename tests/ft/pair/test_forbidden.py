@@ -5,10 +5,11 @@ go on: cont, a reset, a debugger, the end of a dump."""
 import os
 import signal
 import socket
+import threading
 
 from ftlib import wait
 from ftlib.case import assert_equal, cases
-from ftlib.disks import Disk
+from ftlib.disks import Disk, scribble
 from ftlib.guestsh import sh
 from ftlib.qmp import QmpError
 from ftlib.record import arbitrated, start, started, undecided
@@ -99,8 +100,6 @@ def test_undecided(t, guest):
                lambda: run_state(qemu) == FORBIDDEN)
     since = qemu.qmp.mark()
     cont_refused(qemu)
-    qemu.command("system_wakeup")
-    assert_equal(run_state(qemu), FORBIDDEN, "run state")
     if qemu.qmp.find_event("RESUME", since=since):
         raise AssertionError("the guest was started")
     record.bring_back()
@@ -194,22 +193,34 @@ def test_handed_over(t):
     t.survive(pair)
 
 
+def switch_over(t, pair):
+    try:
+        pair.primary.command("ft-switchover")
+    except QmpError as why:
+        t.say(str(why))
+
+
 def test_while_switching(t):
     """Between the last cut and the answer: what the guest did then would be
-    gone."""
-    pair = t.pair(keys="self-check=1,timeout=10000", ports=("hmp",),
+    gone.  The last output waits for a slow disk of the peer, for too long."""
+    disk = Disk(t.folder, slow={"secondary": 1})
+    pair = t.pair(keys="timeout=1000,disk-sync=none", disks=[disk],
+                  ports=("hmp",),
                   extra=("-mon", "chardev=hmp,mode=readline")).start()
-    t.counter().wait_more(20)
-    pair.wait_epochs(2)
-    pair.expect_takeover()
-    pair.secondary.stop_process()
-    pair.primary.qmp.sock.sendall(b'{"execute": "ft-switchover"}\n')
-    pair.primary.qmp.wait_event("STOP")
-    hmp = pair.primary.ports["hmp"]
+    qemu, hmp = pair.primary, pair.primary.ports["hmp"]
+    qemu.console.send(f"run {scribble(disk.node, 1, 40)}; echo scribbled-$?")
+    wait.until("nothing waits for the disk", lambda: pair.query(
+        pair.secondary)["journal-bytes"] > 200000)
+    # It waits in its monitor; the other one is free
+    switching = threading.Thread(target=switch_over, args=(t, pair))
+    switching.start()
+    qemu.qmp.wait_event("STOP")
     hmp.send("cont")
     hmp.wait_for("not finalized")
-    pair.secondary.continue_process()
-    t.survive(pair)
+    switching.join()
+    assert_equal(run_state(qemu), "running", "run state")
+    t.counter().wait_more(20)
+    qemu.console.wait_for(r"^scribbled-0$", timeout=90)
 
 
 def test_never_answered(t):
@@ -220,10 +231,7 @@ def test_never_answered(t):
     pair.wait_ready()
     pair.wait_protected()
     pair.wait_epochs(2)
-    try:
-        pair.primary.command("ft-switchover")
-    except QmpError as why:
-        t.say(str(why))
+    switch_over(t, pair)
     pair.wait_state("fenced")
     stays_stopped(pair.primary)
 
