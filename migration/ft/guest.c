@@ -6,10 +6,10 @@
  * A copy of the guest that is fenced, undecided, or given to the peer must
  * stay as it is, whatever users and management tools say.  QEMU has a run
  * state with that meaning, made for the source of a migration that the
- * destination may have: "finish-migrate".  cont refuses it, a reset leaves
- * it (from any other a reset leads to "prelaunch", and from there cont does
- * work), a wake-up wants a suspended guest, and there is a way into it from
- * every state but those of saving and loading, and a way back.
+ * destination may have: "finish-migrate".  cont is refused in it, a reset does
+ * not change it (others it changes to "prelaunch", where cont works), a wake-up
+ * wants a suspended guest, and there is a way into it from every state but
+ * those of saving and loading, and a way back.
  *
  *     any ---forbid---> finish-migrate ---allow------> what it was before
  *                                      ---laid down--> inmigrate (role.c)
