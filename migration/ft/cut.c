@@ -48,6 +48,7 @@
 #include "failout.h"
 #include "fault.h"
 #include "ft.h"
+#include "guest.h"
 #include "harvest.h"
 #include "hash.h"
 #include "options.h"
@@ -109,8 +110,8 @@ static bool must_wait(void)
     RunState now = runstate_get();
 
     return qemu_reset_requested_get() || qemu_shutdown_requested_get() ||
-           now == RUN_STATE_FINISH_MIGRATE || now == RUN_STATE_SAVE_VM ||
-           now == RUN_STATE_RESTORE_VM;
+           (now == RUN_STATE_FINISH_MIGRATE && !ft_guest_forbidden()) ||
+           now == RUN_STATE_SAVE_VM || now == RUN_STATE_RESTORE_VM;
 }
 
 /*

@@ -46,6 +46,7 @@
 #include "disk-apply.h"
 #include "disk-hold.h"
 #include "disk-log.h"
+#include "guest.h"
 #include "state.h"
 
 #define SYNC_BYTES (8 * MiB)
@@ -405,8 +406,7 @@ static void image_failed(const char *error)
     hold.stuck = true;
     error_report("fault tolerance: %s", why);
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
-    vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
-            RUN_STATE_IO_ERROR);
+    ft_guest_halt(RUN_STATE_IO_ERROR);
 }
 
 /* The user has continued the guest: once more */

@@ -27,13 +27,13 @@
 #include "io/channel-socket.h"
 #include "io/task.h"
 #include "system/cpus.h"
-#include "system/runstate.h"
 #include "arbiter.h"
 #include "checkpoint.h"
 #include "cut.h"
 #include "disk-mirror.h"
 #include "failout.h"
 #include "gate.h"
+#include "guest.h"
 #include "harvest.h"
 #include "link-dial.h"
 #include "link-view.h"
@@ -166,8 +166,7 @@ static void fence(const char *why)
     ft_switchover_failed(why);
     ft_gate_close();
     p->wanted = p->undecided = p->handed_over = false;
-    vm_stop(runstate_check(RUN_STATE_SUSPENDED) ? RUN_STATE_PAUSED :
-            RUN_STATE_INTERNAL_ERROR);
+    ft_guest_forbid();
     /* Now that the last request has ended in what is held */
     ft_mirror_drop();
     ft_primary_disconnect();
@@ -191,9 +190,7 @@ static void take_back(void)
         ft_switchover_undo("the peer could not go on");
         return;
     }
-    if (p->was_running) {
-        vm_start();
-    }
+    ft_guest_allow();
 }
 
 /* The peer has no copy, or may not use it */
@@ -206,10 +203,9 @@ static void go_on_alone(const char *why)
     if (ft_mirror_release()) {
         ft_gate_open();
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, why);
-        if (p->was_running && !runstate_is_running()) {
-            vm_start();
-        }
     }
+    /* With a disk that has failed, to where it waits for cont */
+    ft_guest_allow();
     redial_later();
 }
 
@@ -244,9 +240,8 @@ static void undecided_too_long(void *opaque)
 {
     FtPrimary *p = &ft_primary;
 
-    if (p->undecided && runstate_is_running()) {
-        p->was_running = true;
-        vm_stop(RUN_STATE_PAUSED);
+    if (p->undecided) {
+        ft_guest_forbid();
         warn_report("fault tolerance: the guest is paused until the arbiter "
                     "says whether this copy may go on");
     }
@@ -261,7 +256,6 @@ static void ask_arbiter(const char *why)
                                      NULL);
     }
     p->undecided = true;
-    p->was_running = false;
     ft_state_set(FT_ROLE_PRIMARY, FT_STATE_DEGRADED, why);
     timer_mod(undecided_for, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
               ft_opts.timeout_ms);
@@ -344,7 +338,6 @@ static void lost(const char *why, bool renounced)
     if (exposed && !renounced && ft_arbiter_on()) {
         ask_arbiter(why);
     } else {
-        p->was_running = false;
         go_on_alone(why);
     }
 }
@@ -392,14 +385,13 @@ bool ft_primary_hand_over(const char *why)
                 why);
     p->mode->quiesce();
     p->handed_over = true;
-    p->was_running = runstate_is_running();
     pause_all_vcpus();
     ft_gate_close();
     rec = g_byte_array_new();
     ft_wire_put_text(rec, FT_REC_HANDOVER, why);
     ft_channel_send(p->ch, rec->data, rec->len);
     /* Not sooner: it flushes a disk that may take its time to fail */
-    vm_stop(RUN_STATE_PAUSED);
+    ft_guest_forbid();
     return true;
 }
 

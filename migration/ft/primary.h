@@ -59,7 +59,6 @@ typedef struct FtPrimary {
     bool welcomed;              /* the mode runs */
     bool handed_over;           /* HANDOVER was said; its answer decides */
     bool undecided;             /* lost the peer, waits for the arbiter */
-    bool was_running;           /* the guest was, then */
     FtChannel *ch;              /* NULL: not connected */
     int64_t connected_ns;       /* since when */
     FtRam ram;

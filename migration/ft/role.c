@@ -37,6 +37,7 @@
 #include "system/system.h"
 #include "disk-mirror.h"
 #include "failout.h"
+#include "guest.h"
 #include "options.h"
 #include "role.h"
 #include "secondary.h"
@@ -55,6 +56,7 @@ static bool lay_down_guest(Error **errp)
         runstate_set(RUN_STATE_PRELAUNCH);
     }
     runstate_set(RUN_STATE_INMIGRATE);
+    ft_guest_laid_down();
     if (bdrv_inactivate_all() < 0) {
         error_setg(errp, "the disks cannot be given up");
         return false;

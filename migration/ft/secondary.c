@@ -48,6 +48,7 @@
 #include "primary.h"
 #include "peers.h"
 #include "secondary.h"
+#include "start.h"
 #include "state.h"
 #include "takeover.h"
 #include "uplink.h"
@@ -555,10 +556,20 @@ static void quit(void)
     qemu_system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
 }
 
-/* @s is kept, nobody else is admitted, and @cb goes on with it */
+/*
+ * @s is kept, nobody else is admitted, and devices stay what they are: a copy
+ * that cannot be loaded after a claim would be the last one
+ */
+static void set_heir(FtSession *s)
+{
+    ft_hotplug_hold(s);
+    heir = s;
+}
+
+/* @cb goes on with @s */
 static void heir_later(FtSession *s, QEMUTimerCB *cb, uint32_t ms)
 {
-    heir = s;
+    set_heir(s);
     timer_free(heir_timer);
     heir_timer = timer_new_ms(QEMU_CLOCK_REALTIME, cb, s);
     timer_mod(heir_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
@@ -567,7 +578,7 @@ static void heir_later(FtSession *s, QEMUTimerCB *cb, uint32_t ms)
 static void conclude(FtSession *s)
 {
     if (s == heir) {
-        heir = NULL;
+        set_heir(NULL);
         timer_free(heir_timer);
         heir_timer = NULL;
     }
@@ -692,6 +703,7 @@ static void act(FtSession *s)
     warn_report("fault tolerance: the primary %s: %s", renounced(s) ?
                 "hands the guest over" : "is dead", s->message);
     know_old_primary(s);
+    ft_hotplug_hold(false);
     if (s->cause == FT_TAKEOVER_CAUSE_SWITCHOVER) {
         ft_takeover(&s->intake, s->cause, s->detect_ns, state_loaded, s);
         ft_channel_set_handler(old_primary, old_primary_readable, NULL);
@@ -758,7 +770,7 @@ static void handed_over(void *opaque)
 
 static void claim(FtSession *s)
 {
-    heir = s;
+    set_heir(s);
     ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER,
                  "asking the arbiter");
     if (renounced(s)) {
@@ -792,8 +804,11 @@ static void primary_is_dead(void *opaque)
         return;
     }
     ft_status.generation = s->terms.generation;
-    if (!locks_later &&
-        !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
+    if (s->changed) {
+        /* The thread has not come to say so */
+        cannot_take_over(s, s->changed);
+    } else if (!locks_later &&
+               !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
     } else if (ft_arbiter_on() &&
@@ -837,6 +852,7 @@ static void session_event(EventNotifier *e)
         return;
     }
     qemu_thread_join(&s->thread);
+    ft_hotplug_settle();
     session = NULL;
     ft_uplink_heard(NULL);
     switch (s->verdict) {

@@ -12,6 +12,12 @@ void ft_start_at_machine_done(void);
 /* hotplug.c: notice devices that come and go, from now on */
 void ft_hotplug_watch(void);
 
+/* hotplug.c: what has been noticed is acted on, if it has not been yet */
+void ft_hotplug_settle(void);
+
+/* hotplug.c: a device that is here can, or cannot, be unplugged */
+void ft_hotplug_hold(bool hold);
+
 /* reset.c: mark what a reset writes unseen, from now on */
 void ft_reset_watch(void);
 

@@ -8,16 +8,16 @@
  * told.
  *
  *     asked    no cut but the last is begun; the epoch in flight is awaited
- *     stopped  packets for the guest go to the peer (inbound.c), vm_stop(),
- *              the last cut; its ack, stable; its output goes
+ *     stopped  packets for the guest go to the peer (inbound.c), the guest
+ *              stops, the last cut; its ack, stable; its output goes
  *     said     shared images are flushed and their locks given up;
  *              SWITCHOVER, which is a HANDOVER that loses nothing
  *     done     TAKEOVER: the guest runs there.  Packets are passed on for
  *              AFTERGLOW_MS more, until the network has learnt the way
  *
- * The guest is stopped with vm_stop(), as for a migration, not only paused
- * as for a cut: it will not go on, and its devices have to let go of their
- * images.  The run state it is to have on the other side is stored before.
+ * The guest is stopped as for a migration (guest.c), not only paused as for a
+ * cut: it will not go on, and its devices have to let go of their images.
+ * The run state it is to have on the other side is stored before.
  *
  * Whatever comes in between before SWITCHOVER has been sent, the guest goes
  * on here, unprotected until the peer has another first copy; so it does when
@@ -45,6 +45,7 @@
 #include "failout.h"
 #include "fault.h"
 #include "gate.h"
+#include "guest.h"
 #include "inbound.h"
 #include "options.h"
 #include "primary.h"
@@ -142,9 +143,7 @@ void ft_switchover_undo(const char *why)
     }
     p->handed_over = false;
     activate_images();
-    if (p->was_running) {
-        vm_start();
-    }
+    ft_guest_allow();
     ft_inbound_return();
     warn_report("fault tolerance: the switchover failed (%s); the guest goes "
                 "on here", why);
@@ -214,15 +213,15 @@ static bool stop_guest(void)
 {
     FtPrimary *p = &ft_primary;
 
-    if (qemu_reset_requested_get() || qemu_shutdown_requested_get()) {
+    if (qemu_reset_requested_get() || qemu_shutdown_requested_get() ||
+        runstate_check(RUN_STATE_SAVE_VM)) {
         return false;
     }
     sw.step = FT_SWITCH_STOPPED;
     sw.stopped_ns = get_clock();
-    p->was_running = runstate_is_live(runstate_get());
     ft_inbound_capture(p->ch);
     global_state_store();
-    vm_stop(RUN_STATE_PAUSED);
+    ft_guest_forbid();
     return true;
 }
 
@@ -292,8 +291,6 @@ bool ft_switchover_leave(void)
     timer_del(sw.afterglow);
     ft_inbound_forget();
     ft_primary.mode->quiesce();
-    /* Somebody may have said cont */
-    vm_stop(RUN_STATE_PAUSED);
     ft_mirror_drop();
     ft_primary_disconnect();
     ft_role_to_secondary();

@@ -3,58 +3,13 @@
 test_arbiter_store's, cut links are test_partition's)."""
 
 import contextlib
-import json
 import threading
 
 from ftlib import etcd, netns, wait
 from ftlib.case import assert_equal, cases
 from ftlib.qmp import QmpError
+from ftlib.record import KEYS, UUID, arbitrated, asking, started
 from ftlib.vm import Refused
-
-UUID = "5f0c7c2e-0f3e-4b7a-9a52-7d3a3f1c9b10"
-KEYS = "self-check=1,timeout=1000"
-
-
-class Record:
-    """The arbiter: a directory that can be taken away."""
-
-    def __init__(self, folder):
-        self.path = folder / "arbiter"
-        self.path.mkdir()
-        self.aside = folder / "arbiter-aside"
-
-    def take_away(self):
-        self.path.rename(self.aside)
-
-    def bring_back(self):
-        self.aside.rename(self.path)
-
-    def read(self):
-        return json.loads((self.path / f"{UUID}.seat").read_text())
-
-    def keys(self, host):
-        return f"{KEYS},arbiter=file:{self.path},host={host}"
-
-
-def arbitrated(t, **options):
-    record = Record(t.folder)
-    pair = t.pair(extra=("-uuid", UUID), **options)
-    return pair, record
-
-
-def start(pair, record):
-    pair.start_secondary(keys=record.keys("b"))
-    pair.start_primary(keys=record.keys("a"))
-    pair.wait_ready()
-    pair.wait_protected()
-
-
-def started(t, **options):
-    pair, record = arbitrated(t, **options)
-    start(pair, record)
-    assert_equal(record.read()["generation"], 1, "generation in the record")
-    assert_equal(record.read()["holder"], "a", "holder")
-    return pair, record
 
 
 def protect_again(pair, record, host):
@@ -72,13 +27,6 @@ def refusal(t, text):
         t.say(str(why))
         if text not in str(why):
             raise AssertionError(f"it says: {why}") from None
-
-
-def asking(pair, qemu):
-    def probe():
-        found = pair.query(qemu)
-        return found["arbiter"]["asking"] and found
-    return wait.until(f"{qemu.name} does not ask the arbiter", probe)
 
 
 def test_decisions_are_counted(t):

@@ -7,6 +7,7 @@ from ftlib.case import assert_equal, cases
 from ftlib.guest import REDIS_PORT
 from ftlib.pair import tap_netdev
 from ftlib.qmp import QmpError
+from ftlib.record import asking, started
 
 RNG = {"driver": "virtio-rng-pci", "id": "rng0"}
 RNG_OPTION = ("-device", "virtio-rng-pci,id=rng0")
@@ -187,3 +188,49 @@ def test_on_protecting_secondary(t):
         t.say(str(why))
         return
     wait_ended(pair.primary, "rng0", since)
+
+
+TABLET = ("-device", "piix3-usb-uhci,id=usb",
+          "-device", "usb-tablet,bus=usb.0,id=tab0")
+
+
+@cases("plug", "unplug")
+def test_on_heir(t, what):
+    """Refused while the secondary asks whether it may take over: the copy is
+    the last one, and would not fit.  Later it is done."""
+    pair, record = started(t, extra=TABLET)
+    counter = t.counter()
+    counter.wait_more(20)
+    pair.wait_epochs(3)
+    record.take_away()
+    pair.wait_state("degraded", pair.secondary)
+    moment = pair.kill_primary()
+    asking(pair, pair.secondary)
+    command = {"plug": ("device_add", RNG),
+               "unplug": ("device_del", {"id": "tab0"})}[what]
+    try:
+        pair.secondary.command(*command)
+    except QmpError as why:
+        if "about to take over; try again" not in str(why):
+            raise
+    else:
+        raise AssertionError(f"{command[0]} was carried out")
+    record.bring_back()
+    t.survive(pair, moment)
+    pair.secondary.command(*command)
+
+
+def test_plugged_and_dead(t):
+    """The primary dies before the secondary has told it that its machine is
+    another one: it does not take over with what cannot be loaded."""
+    pair = t.pair(ports=("hmp",),
+                  extra=("-mon", "chardev=hmp,mode=readline")).start()
+    pair.wait_epochs(3)
+    secondary = pair.secondary
+    secondary.stop_process()
+    pair.kill_primary()
+    # This monitor is read before the thread can tell of the death
+    secondary.ports["hmp"].send("device_add virtio-rng-pci,id=rng0")
+    secondary.continue_process()
+    t.say(pair.wait_reason("rng0", secondary))
+    assert_equal(pair.query(secondary)["role"], "secondary", "role")
