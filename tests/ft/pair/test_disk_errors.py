@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An image fails on one side, and the guest does not see it."""
 
+import hashlib
+import os
+import time
+
+from ftlib import wait
 from ftlib.case import assert_equal, cases
 from ftlib.disks import Disk, SmallFileSystem
 from ftlib.guestsh import sh
@@ -128,6 +133,48 @@ def test_full_file_system(t, side):
     small.give_room(64)
     pair.wait_protected()
     t.survive(pair, pair.kill_primary())
+
+
+PART = 256 << 10                # what the first copy reads at once
+FILLED = 16                     # parts that are not empty
+
+
+def test_first_copy_stands(t):
+    """The peer dies while the disk does not answer the first copy: neither
+    the guest nor the monitor waits for it; only the next copy does."""
+    disk = Disk(t.folder, style="blockdev", broken={"primary": {}})
+    data = os.urandom(FILLED * PART)
+    with open(disk.make("primary"), "r+b") as image:
+        image.write(data)
+    pair = t.pair(disks=[disk], keys=KEYS)
+    pair.start_primary()
+    pair.wait_ready()
+    counter = t.counter()
+    counter.wait_more(20)
+    disk.stop_read(pair.primary)
+    pair.start_secondary()
+    wait.until("the first copy does not come to where the disk stands", lambda:
+               pair.query()["disks"][0].get("sync-remaining") == PART)
+    since = time.monotonic()
+    pair.secondary.kill()
+    pair.wait_state("unprotected")
+    t.say(f"unprotected after {1000 * (time.monotonic() - since):.0f} ms")
+    counter.wait_more(50)
+    pair.start_secondary()
+    pair.wait_reason("a disk has not answered yet")
+    counter.wait_more(50)
+    worst, _ = counter.worst_gap(since)
+    t.say(f"longest wait {worst:.0f} ms")
+    if worst > 1000:
+        raise AssertionError(f"the client waited {worst:.0f} ms")
+    disk.go_on(pair.primary)
+    pair.wait_protected()
+    pair.wait_epochs(3)
+    t.survive(pair, pair.kill_primary())
+    found = sh(pair.secondary, f"dd if={disk.node} bs={PART} count={FILLED} "
+               "2>/dev/null | md5sum")
+    assert_equal(found.split()[0], hashlib.md5(data).hexdigest(),
+                 "the sum of what the survivor reads")
 
 
 def test_unprotected(t):
