@@ -7,7 +7,7 @@ import time
 
 from ftlib import wait
 from ftlib.case import assert_equal, cases
-from ftlib.disks import Disk, SmallFileSystem
+from ftlib.disks import Disk, SmallFileSystem, img
 from ftlib.guestsh import sh
 
 SPOT = 30 << 20                 # where the image is bad
@@ -133,6 +133,34 @@ def test_full_file_system(t, side):
     small.give_room(64)
     pair.wait_protected()
     t.survive(pair, pair.kill_primary())
+
+
+def cdrom(path):
+    img("create", "-q", "-f", "qcow2", str(path), "1M")
+    return ["-drive", f"if=none,id=cd,media=cdrom,format=qcow2,file={path}",
+            "-device", "ide-cd,drive=cd"]
+
+
+def test_read_only_image(t):
+    """An image that the secondary has only to read has become bad: that is
+    found while the primary can still take the guest back."""
+    disk = Disk(t.folder, style="blockdev",
+                broken={"primary": ERRORS["write"]})
+    pair = t.pair(disks=[disk], keys=KEYS)
+    bad = t.folder / "secondary-cd.qcow2"
+    pair.start_secondary(extra=cdrom(bad))
+    pair.start_primary(extra=cdrom(t.folder / "primary-cd.qcow2"))
+    pair.wait_ready()
+    pair.wait_protected()
+    t.counter().wait_more(20)
+    with open(bad, "r+b") as image:
+        image.write(bytes(512))
+    text = sh(pair.primary, f"{touch(disk, 'write')} || echo failed-as-usual")
+    if "failed-as-usual" not in text:
+        raise AssertionError(f"the guest says {text!r}")
+    if "an image of the secondary cannot be used" not in pair.primary.said():
+        raise AssertionError("no word of the image")
+    t.loads[0].wait_more(20)
 
 
 PART = 256 << 10                # what the first copy reads at once
