@@ -15,7 +15,9 @@
  * copy, only what the guest has written lately.  What is committed is
  * kept until it says APPLIED: until then its host may lose some of it.  At a
  * takeover all that was kept is written, in order, whether or not it is
- * there already: the images hold some of it, and nothing newer.
+ * there already: the images hold some of it, and nothing newer.  When that
+ * fails it can be tried again, from the start: what was written may be lost
+ * with the flush that failed.
  *
  * Memory: what waits to be applied (BACKLOG, or the one epoch that exceeds
  * it) and what belongs to the two epochs that can be open, which the
@@ -26,6 +28,7 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "block/block.h"
 #include "disk-image.h"
 #include "disk-intake.h"
 #include "options.h"
@@ -232,12 +235,12 @@ char *ft_disk_intake_end(FtDiskIntake *in)
     return await(in, FT_APPLY_IDLE, 0);
 }
 
-bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp)
+static bool lock(FtDiskIntake *in, uint32_t ms, Error **errp)
 {
     int64_t end = get_clock() + ms * 1000000LL;
     Error *err = NULL;
 
-    if (!in->shared || in->locked) {
+    if (in->locked) {
         return true;
     }
     while (!ft_images_lock(&in->disks, &err)) {
@@ -253,18 +256,63 @@ bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp)
     return true;
 }
 
+static void still_kept(FtJournalOp *op, bool performed)
+{
+}
+
+/*
+ * Put back in the order it had: what a failure stops ends before what is in
+ * flight then
+ */
+static bool write_kept(FtDiskIntake *in, Error **errp)
+{
+    g_autoptr(GPtrArray) ops = g_ptr_array_new();
+    FtJournalOp *op;
+    bool ok;
+
+    QSIMPLEQ_FOREACH(op, &in->kept.ops, next) {
+        op->done = still_kept;
+        g_ptr_array_add(ops, op);
+    }
+    ft_apply_submit(in->apply, &in->kept, in->journal.committed);
+    ok = ft_apply_finish(in->apply, errp);
+    for (guint i = 0; i < ops->len; i++) {
+        op = g_ptr_array_index(ops, i);
+        op->done = NULL;
+        ft_journal_part_push(&in->kept, op);
+    }
+    return ok;
+}
+
+static bool finish_shared(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
+{
+    if (!lock(in, lock_ms, errp)) {
+        return false;
+    }
+    /* An applier that has failed does nothing any more */
+    ft_apply_free(in->apply);
+    in->apply = ft_apply_new(applier_woke, NULL, in->ch);
+    return ft_images_add(in->apply, &in->disks, errp) && write_kept(in, errp);
+}
+
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp)
 {
+    Error *err = NULL;
+
     if (in->finished) {
         return true;
     }
-    if (in->shared) {
-        if (!ft_disk_intake_lock(in, lock_ms, errp) ||
-            !ft_images_add(in->apply, &in->disks, errp)) {
-            return false;
-        }
-        ft_apply_submit(in->apply, &in->kept, in->journal.committed);
+    if (!(in->shared ? finish_shared(in, lock_ms, errp) :
+          ft_apply_finish(in->apply, errp))) {
+        return false;
     }
-    in->finished = ft_apply_finish(in->apply, errp);
-    return in->finished;
+    /* The others too: once the guest is ours it is too late for an error */
+    bdrv_activate_all(&err);
+    if (err) {
+        error_propagate_prepend(errp, err, "an image of the secondary cannot "
+                                "be used: ");
+        return false;
+    }
+    in->finished = true;
+    return true;
 }

@@ -36,17 +36,17 @@ typedef struct FtDiskIntake {
  *
  * ft_disk_intake_find: list this machine's disks, to be compared
  * ft_disk_intake_open: be ready for records from @ch
- * ft_disk_intake_lock: take the locks of shared images, waiting at most
- *     @ms; once it has succeeded it does nothing
  * ft_disk_intake_finish: the receiver has ended: have everything that is
- *     committed in the images; the same lock first; false with @errp set:
- *     this copy must not be used
+ *     committed in the images, and all images ready for the guest; first
+ *     the locks of shared ones, waiting at most @lock_ms; once it has
+ *     succeeded it does nothing.  False with @errp set: this copy must not
+ *     be used; of shared images, once @locked, nothing is lost by that, and it
+ *     may be called again
  * ft_disk_intake_bytes: memory of what is committed and not in the images
  */
 bool ft_disk_intake_find(FtDiskIntake *in, Error **errp);
 bool ft_disk_intake_open(FtDiskIntake *in, FtChannel *ch, uint32_t timeout_ms,
                          Error **errp);
-bool ft_disk_intake_lock(FtDiskIntake *in, uint32_t ms, Error **errp);
 bool ft_disk_intake_finish(FtDiskIntake *in, uint32_t lock_ms, Error **errp);
 uint64_t ft_disk_intake_bytes(const FtDiskIntake *in);
 void ft_disk_intake_destroy(FtDiskIntake *in);

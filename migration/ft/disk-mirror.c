@@ -25,6 +25,7 @@
 #include "disk-hold.h"
 #include "disk-log.h"
 #include "disk-mirror.h"
+#include "disk-sync.h"
 #include "failout.h"
 #include "options.h"
 #include "primary.h"
@@ -62,6 +63,7 @@ void ft_mirror_detach(void)
         /* A shared disk has failed: what the guest has written is here */
         return;
     }
+    ft_disk_sync_settle();
     for (uint32_t i = 0; i < mirror.disks.n; i++) {
         if (mirror.filter[i]) {
             ft_filter_remove(mirror.filter[i]);

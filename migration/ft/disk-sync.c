@@ -16,6 +16,13 @@
  *
  * The guest comes first: never more than WINDOW bytes wait in the connection
  * on behalf of the copy, and the rate can be limited by the user.
+ *
+ * Each copy is a Sync of its own.  One that is given up is only told to stop:
+ * a disk may take its time for a read, and neither the guest nor the monitor
+ * has to wait for that.  Its workers end one by one; until then each keeps the
+ * lock of the part it reads.  Its back ends and its memory are freed when
+ * the next copy begins or the filters go: everything is drained there anyway,
+ * which to free a back end does too.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -42,7 +49,10 @@
 #define WINDOW (4 * MiB)
 #define NAP_NS 1000000
 
+typedef struct Sync Sync;
+
 typedef struct Worker {
+    Sync *s;
     FtFilter *filter;           /* of the part in hand */
     int64_t offset, bytes;
     uint8_t *data;
@@ -50,9 +60,10 @@ typedef struct Worker {
     bool asked, same;
 } Worker;
 
-static struct {
-    bool active, stop;
-    FtChannel *ch;
+struct Sync {
+    QSLIST_ENTRY(Sync) next;    /* of those given up */
+    bool stop;
+    FtChannel *ch;              /* not to be used after @stop */
     FtDiskSync mode;
     void (*finished)(const char *error);
     EventNotifier done;
@@ -64,73 +75,91 @@ static struct {
     int64_t offset;
     unsigned running;
     Worker worker[WORKERS];
-} dsync;
+};
+
+static Sync *now;               /* NULL: there is none */
+static QSLIST_HEAD(, Sync) given_up;
 
 bool ft_disk_sync_active(void)
 {
-    return dsync.active;
+    return now;
 }
 
 uint64_t ft_disk_sync_remaining(uint32_t index)
 {
-    return dsync.active ? dsync.remaining[index] : 0;
+    return now ? now->remaining[index] : 0;
 }
 
-static void fail(const char *disk, int ret)
+bool ft_disk_sync_reading(void)
 {
-    if (!dsync.error) {
-        dsync.error = g_strdup_printf("reading drive %s for the first copy "
-                                     "failed: %s", disk, strerror(-ret));
+    Sync *s;
+
+    QSLIST_FOREACH(s, &given_up, next) {
+        if (s->running) {
+            return true;
+        }
     }
-    dsync.stop = true;
+    return false;
+}
+
+static void fail(Sync *s, const char *disk, int ret)
+{
+    if (!s->error) {
+        s->error = g_strdup_printf("reading drive %s for the first copy "
+                                   "failed: %s", disk, strerror(-ret));
+    }
+    s->stop = true;
 }
 
 static bool next_part(Worker *w)
 {
     const FtDisks *disks = ft_mirror_disks();
+    Sync *s = w->s;
 
-    while (!dsync.stop && dsync.disk < disks->n) {
-        int64_t size = disks->disk[dsync.disk].size;
+    while (!s->stop && s->disk < disks->n) {
+        int64_t size = disks->disk[s->disk].size;
 
-        if (dsync.offset < size) {
-            w->filter = ft_mirror_filter(dsync.disk);
-            w->offset = dsync.offset;
-            w->bytes = MIN(PART, size - dsync.offset);
-            dsync.offset += w->bytes;
+        if (s->offset < size) {
+            w->filter = ft_mirror_filter(s->disk);
+            w->offset = s->offset;
+            w->bytes = MIN(PART, size - s->offset);
+            s->offset += w->bytes;
             return true;
         }
-        dsync.disk++;
-        dsync.offset = 0;
+        s->disk++;
+        s->offset = 0;
     }
     return false;
 }
 
-static void coroutine_fn wait_for_room(Worker *w)
+/* False: the copy has been given up */
+static bool coroutine_fn wait_for_room(Worker *w)
 {
+    Sync *s = w->s;
     int64_t until = get_clock() +
-                    ratelimit_calculate_delay(&dsync.limit, w->bytes);
+                    ratelimit_calculate_delay(&s->limit, w->bytes);
 
-    /* Short naps: whoever stops the copy waits for their end */
-    while (!dsync.stop && (get_clock() < until ||
-                           ft_channel_queued(dsync.ch) > WINDOW)) {
+    /* Short naps: the next copy waits for their end */
+    while (!s->stop && (get_clock() < until ||
+                        ft_channel_queued(s->ch) > WINDOW)) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, NAP_NS);
     }
+    return !s->stop;
 }
 
 /* Without touching the data where the image knows; @zero tells */
 static int coroutine_fn read_part(Worker *w, bool *zero)
 {
-    uint32_t index = ft_filter_index(w->filter);
+    BlockBackend *blk = w->s->blk[ft_filter_index(w->filter)];
 
     WITH_GRAPH_RDLOCK_GUARD() {
-        *zero = bdrv_co_is_zero_fast(blk_bs(dsync.blk[index]), w->offset,
-                                     w->bytes) == 1;
+        *zero = bdrv_co_is_zero_fast(blk_bs(blk), w->offset, w->bytes) == 1;
     }
     if (*zero) {
         memset(w->data, 0, w->bytes);
         return 0;
     }
-    return blk_co_pread(dsync.blk[index], w->offset, w->bytes, w->data, 0);
+    return blk_co_pread(blk, w->offset, w->bytes, w->data, 0);
 }
 
 static void send_part(Worker *w, bool zero)
@@ -160,13 +189,13 @@ static void coroutine_fn ask(Worker *w)
     ft_disk_hash(w->data, w->bytes, h.hash);
     ft_wire_put_disk_hash(rec, &h);
     w->asked = true;
-    ft_channel_send(dsync.ch, rec->data, rec->len);
+    ft_channel_send(w->s->ch, rec->data, rec->len);
 }
 
 /* Until the peer has answered; the range is not locked meanwhile */
 static void coroutine_fn wait_for_answer(Worker *w)
 {
-    while (w->asked && !dsync.stop) {
+    while (w->asked && !w->s->stop) {
         w->waiting = qemu_coroutine_self();
         qemu_coroutine_yield();
     }
@@ -180,7 +209,8 @@ static int coroutine_fn copy_part(Worker *w, bool question)
 
     ft_filter_lock(w->filter, &req, w->offset, w->bytes);
     ret = read_part(w, &zero);
-    if (ret >= 0 && !dsync.stop) {
+    /* Once it is given up there may be another connection already */
+    if (ret >= 0 && !w->s->stop) {
         if (question) {
             ask(w);
         } else {
@@ -195,8 +225,10 @@ static int coroutine_fn do_part(Worker *w)
 {
     int ret;
 
-    wait_for_room(w);
-    if (dsync.mode == FT_DISK_SYNC_FULL) {
+    if (!wait_for_room(w)) {
+        return 0;
+    }
+    if (w->s->mode == FT_DISK_SYNC_FULL) {
         return copy_part(w, false);
     }
     ret = copy_part(w, true);
@@ -204,29 +236,30 @@ static int coroutine_fn do_part(Worker *w)
         return ret;
     }
     wait_for_answer(w);
-    if (dsync.stop || w->same) {
+    if (w->same || !wait_for_room(w)) {
         return 0;
     }
-    wait_for_room(w);
     return copy_part(w, false);
 }
 
 static void coroutine_fn work(void *opaque)
 {
     Worker *w = opaque;
+    Sync *s = w->s;
 
     while (next_part(w)) {
         int ret = do_part(w);
 
         if (ret < 0) {
-            fail(ft_filter_disk(w->filter)->name, ret);
+            fail(s, ft_filter_disk(w->filter)->name, ret);
             break;
         }
-        dsync.remaining[ft_filter_index(w->filter)] -= w->bytes;
+        s->remaining[ft_filter_index(w->filter)] -= w->bytes;
         ft_fault(FT_FAULT_DISK_SYNC);
     }
-    if (--dsync.running == 0) {
-        event_notifier_set(&dsync.done);
+    ft_disk_log_free(w->data);
+    if (--s->running == 0) {
+        event_notifier_set(&s->done);
     }
     aio_wait_kick();
 }
@@ -241,40 +274,38 @@ static void flush_all(void)
     }
 }
 
-static void cleanup(void)
+/* At top level: it drains */
+static void free_sync(Sync *s)
 {
-    event_notifier_set_handler(&dsync.done, NULL);
-    event_notifier_cleanup(&dsync.done);
+    event_notifier_set_handler(&s->done, NULL);
+    event_notifier_cleanup(&s->done);
     for (uint32_t i = 0; i < FT_WIRE_MAX_DISKS; i++) {
-        blk_unref(dsync.blk[i]);
-        dsync.blk[i] = NULL;
+        blk_unref(s->blk[i]);
     }
-    for (int i = 0; i < WORKERS; i++) {
-        if (dsync.worker[i].data) {
-            ft_disk_log_free(dsync.worker[i].data);
-            dsync.worker[i].data = NULL;
-        }
-    }
-    ratelimit_destroy(&dsync.limit);
-    dsync.active = false;
+    ratelimit_destroy(&s->limit);
+    g_free(s->error);
+    g_free(s);
 }
 
 static void all_done(EventNotifier *e)
 {
+    Sync *s = container_of(e, Sync, done);
+    void (*finished)(const char *error) = s->finished;
     g_autofree char *error = NULL;
 
-    if (!event_notifier_test_and_clear(e) || !dsync.active || dsync.running) {
+    if (!event_notifier_test_and_clear(e) || s != now || s->running) {
         return;
     }
-    error = g_steal_pointer(&dsync.error);
-    cleanup();
+    now = NULL;
+    error = g_steal_pointer(&s->error);
+    free_sync(s);
     if (!error) {
         flush_all();
     }
-    dsync.finished(error);
+    finished(error);
 }
 
-static bool open_readers(Error **errp)
+static bool open_readers(Sync *s, Error **errp)
 {
     const FtDisks *disks = ft_mirror_disks();
 
@@ -283,12 +314,12 @@ static bool open_readers(Error **errp)
                                     BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL);
 
         blk_set_allow_aio_context_change(blk, true);
-        dsync.blk[i] = blk;
+        s->blk[i] = blk;
         if (blk_insert_bs(blk, ft_filter_image(ft_mirror_filter(i)),
                           errp) < 0) {
             return false;
         }
-        dsync.remaining[i] = disks->disk[i].size;
+        s->remaining[i] = disks->disk[i].size;
     }
     return true;
 }
@@ -297,34 +328,34 @@ void ft_disk_sync_start(FtChannel *ch, FtDiskSync mode,
                         void (*finished)(const char *error))
 {
     Error *err = NULL;
+    Sync *s;
 
-    assert(!dsync.active);
-    dsync.active = true;
-    dsync.stop = false;
-    dsync.ch = ch;
-    dsync.mode = mode;
-    dsync.finished = finished;
-    dsync.disk = dsync.offset = dsync.running = 0;
-    event_notifier_init(&dsync.done, false);
-    event_notifier_set_handler(&dsync.done, all_done);
-    ratelimit_init(&dsync.limit);
-    ratelimit_set_speed(&dsync.limit, (uint64_t)ft_opts.sync_rate * MiB,
+    assert(!now);
+    ft_disk_sync_settle();
+    s = now = g_new0(Sync, 1);
+    s->ch = ch;
+    s->mode = mode;
+    s->finished = finished;
+    event_notifier_init(&s->done, false);
+    event_notifier_set_handler(&s->done, all_done);
+    ratelimit_init(&s->limit);
+    ratelimit_set_speed(&s->limit, (uint64_t)ft_opts.sync_rate * MiB,
                         100000000);
     if (mode == FT_DISK_SYNC_NONE || !ft_mirror_disks()->n) {
-        event_notifier_set(&dsync.done);
+        event_notifier_set(&s->done);
         return;
     }
-    if (!open_readers(&err)) {
-        dsync.error = g_strdup(error_get_pretty(err));
+    if (!open_readers(s, &err)) {
+        s->error = g_strdup(error_get_pretty(err));
         error_free(err);
-        event_notifier_set(&dsync.done);
+        event_notifier_set(&s->done);
         return;
     }
     for (int i = 0; i < WORKERS; i++) {
-        Worker *w = &dsync.worker[i];
+        Worker *w = &s->worker[i];
 
-        *w = (Worker) { .data = ft_disk_log_buffer(PART) };
-        dsync.running++;
+        *w = (Worker) { .s = s, .data = ft_disk_log_buffer(PART) };
+        s->running++;
         aio_co_enter(qemu_get_aio_context(), qemu_coroutine_create(work, w));
     }
 }
@@ -341,17 +372,28 @@ static void wake(Worker *w)
 
 void ft_disk_sync_stop(void)
 {
-    if (!dsync.active) {
+    Sync *s = now;
+
+    if (!s) {
         return;
     }
-    dsync.stop = true;
+    now = NULL;
+    s->stop = true;
+    QSLIST_INSERT_HEAD(&given_up, s, next);
     for (int i = 0; i < WORKERS; i++) {
-        wake(&dsync.worker[i]);
+        wake(&s->worker[i]);
     }
-    AIO_WAIT_WHILE_UNLOCKED(NULL, dsync.running > 0);
-    g_free(dsync.error);
-    dsync.error = NULL;
-    cleanup();
+}
+
+void ft_disk_sync_settle(void)
+{
+    Sync *s;
+
+    AIO_WAIT_WHILE_UNLOCKED(NULL, ft_disk_sync_reading());
+    while ((s = QSLIST_FIRST(&given_up))) {
+        QSLIST_REMOVE_HEAD(&given_up, next);
+        free_sync(s);
+    }
 }
 
 bool ft_disk_sync_answer(const FtRecord *rec, Error **errp)
@@ -361,8 +403,8 @@ bool ft_disk_sync_answer(const FtRecord *rec, Error **errp)
     if (!ft_wire_get_disk_same(rec, ft_mirror_disks()->n, &a, errp)) {
         return false;
     }
-    for (int i = 0; dsync.active && i < WORKERS; i++) {
-        Worker *w = &dsync.worker[i];
+    for (int i = 0; now && i < WORKERS; i++) {
+        Worker *w = &now->worker[i];
 
         if (w->asked && w->offset == a.offset &&
             ft_filter_index(w->filter) == a.disk) {

@@ -22,8 +22,19 @@
 void ft_disk_sync_start(FtChannel *ch, FtDiskSync mode,
                         void (*finished)(const char *error));
 
-/** ft_disk_sync_stop: give up, if it still goes on; @finished is not called */
+/**
+ * ft_disk_sync_stop: give up, if it still goes on; @finished is not called
+ *
+ * Does not wait: what is being read at this moment is read to its end, and
+ * keeps the guest from writing to the same place.
+ */
 void ft_disk_sync_stop(void);
+
+/** ft_disk_sync_reading: a copy that was given up still waits for a disk */
+bool ft_disk_sync_reading(void);
+
+/** ft_disk_sync_settle: wait until it does not; before the filters go */
+void ft_disk_sync_settle(void);
 
 /** ft_disk_sync_answer: a DISKSAME has come; false with @errp set: nonsense */
 bool ft_disk_sync_answer(const FtRecord *rec, Error **errp);

@@ -31,6 +31,7 @@
 #include "checkpoint.h"
 #include "cut.h"
 #include "disk-mirror.h"
+#include "disk-sync.h"
 #include "failout.h"
 #include "gate.h"
 #include "guest.h"
@@ -635,6 +636,13 @@ static void dial(void *opaque)
     }
     if (ft_arbiter_claiming()) {
         /* The number a new peer has to know is not certain yet */
+        redial_later();
+        return;
+    }
+    if (ft_disk_sync_reading()) {
+        /* A new copy begins with a drain, which would wait for that */
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED, "a disk has not "
+                     "answered yet what the last first copy asked of it");
         redial_later();
         return;
     }

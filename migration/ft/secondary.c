@@ -715,27 +715,33 @@ static void act(FtSession *s)
     conclude(s);
 }
 
-/* The guest is ours; so will be its shared disks, once nobody locks them */
+static void inherit(void *opaque);
+
+/* Somebody locks the disks, or they have failed: there is no other copy */
+static void inherit_later(FtSession *s, Error *err)
+{
+    g_autofree char *why = g_strdup_printf("waiting for the shared disks: %s",
+                                           error_get_pretty(err));
+
+    error_free(err);
+    if (g_strcmp0(why, ft_status.reason)) {
+        warn_report("fault tolerance: %s", why);
+    }
+    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER, why);
+    heir_later(s, inherit, s->disks.locked ? FT_REDIAL_MS : LOCK_RETRY_MS);
+}
+
+/* The guest is ours; so will be its shared disks */
 static void inherit(void *opaque)
 {
     FtSession *s = opaque;
-    g_autofree char *why = NULL;
     Error *err = NULL;
 
-    if (ft_disk_intake_lock(&s->disks, 0, &err)) {
-        if (!ft_opts.shared || ft_disk_intake_finish(&s->disks, 0, &err)) {
-            act(s);
-        } else {
-            drop_copy(s, error_get_pretty(err));
-            error_free(err);
-        }
-        return;
+    if (ft_disk_intake_finish(&s->disks, 0, &err)) {
+        act(s);
+    } else {
+        inherit_later(s, err);
     }
-    why = g_strdup_printf("waiting for the shared disks: %s",
-                          error_get_pretty(err));
-    ft_state_set(FT_ROLE_SECONDARY, FT_STATE_TAKING_OVER, why);
-    error_free(err);
-    heir_later(s, inherit, LOCK_RETRY_MS);
 }
 
 static void decided(bool won, const char *why, bool ended)
@@ -809,6 +815,11 @@ static void primary_is_dead(void *opaque)
         cannot_take_over(s, s->changed);
     } else if (!locks_later &&
                !ft_disk_intake_finish(&s->disks, patience(s), &err)) {
+        if (s->disks.locked && !renounced(s)) {
+            /* Nobody else can act, and it can be mended */
+            inherit_later(s, err);
+            return;
+        }
         cannot_take_over(s, error_get_pretty(err));
         error_free(err);
     } else if (ft_arbiter_on() &&

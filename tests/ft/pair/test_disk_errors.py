@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An image fails on one side, and the guest does not see it."""
 
+import hashlib
+import os
+import time
+
+from ftlib import wait
 from ftlib.case import assert_equal, cases
-from ftlib.disks import Disk, SmallFileSystem
+from ftlib.disks import Disk, SmallFileSystem, img
 from ftlib.guestsh import sh
 
 SPOT = 30 << 20                 # where the image is bad
@@ -128,6 +133,76 @@ def test_full_file_system(t, side):
     small.give_room(64)
     pair.wait_protected()
     t.survive(pair, pair.kill_primary())
+
+
+def cdrom(path):
+    img("create", "-q", "-f", "qcow2", str(path), "1M")
+    return ["-drive", f"if=none,id=cd,media=cdrom,format=qcow2,file={path}",
+            "-device", "ide-cd,drive=cd"]
+
+
+def test_read_only_image(t):
+    """An image that the secondary has only to read has become bad: that is
+    found while the primary can still take the guest back."""
+    disk = Disk(t.folder, style="blockdev",
+                broken={"primary": ERRORS["write"]})
+    pair = t.pair(disks=[disk], keys=KEYS)
+    bad = t.folder / "secondary-cd.qcow2"
+    pair.start_secondary(extra=cdrom(bad))
+    pair.start_primary(extra=cdrom(t.folder / "primary-cd.qcow2"))
+    pair.wait_ready()
+    pair.wait_protected()
+    t.counter().wait_more(20)
+    with open(bad, "r+b") as image:
+        image.write(bytes(512))
+    text = sh(pair.primary, f"{touch(disk, 'write')} || echo failed-as-usual")
+    if "failed-as-usual" not in text:
+        raise AssertionError(f"the guest says {text!r}")
+    if "an image of the secondary cannot be used" not in pair.primary.said():
+        raise AssertionError("no word of the image")
+    t.loads[0].wait_more(20)
+
+
+PART = 256 << 10                # what the first copy reads at once
+FILLED = 16                     # parts that are not empty
+
+
+def test_first_copy_stands(t):
+    """The peer dies while the disk does not answer the first copy: neither
+    the guest nor the monitor waits for it; only the next copy does."""
+    disk = Disk(t.folder, style="blockdev", broken={"primary": {}})
+    data = os.urandom(FILLED * PART)
+    with open(disk.make("primary"), "r+b") as image:
+        image.write(data)
+    pair = t.pair(disks=[disk], keys=KEYS)
+    pair.start_primary()
+    pair.wait_ready()
+    counter = t.counter()
+    counter.wait_more(20)
+    disk.stop_read(pair.primary)
+    pair.start_secondary()
+    wait.until("the first copy does not come to where the disk stands", lambda:
+               pair.query()["disks"][0].get("sync-remaining") == PART)
+    since = time.monotonic()
+    pair.secondary.kill()
+    pair.wait_state("unprotected")
+    t.say(f"unprotected after {1000 * (time.monotonic() - since):.0f} ms")
+    counter.wait_more(50)
+    pair.start_secondary()
+    pair.wait_reason("a disk has not answered yet")
+    counter.wait_more(50)
+    worst, _ = counter.worst_gap(since)
+    t.say(f"longest wait {worst:.0f} ms")
+    if worst > 1000:
+        raise AssertionError(f"the client waited {worst:.0f} ms")
+    disk.go_on(pair.primary)
+    pair.wait_protected()
+    pair.wait_epochs(3)
+    t.survive(pair, pair.kill_primary())
+    found = sh(pair.secondary, f"dd if={disk.node} bs={PART} count={FILLED} "
+               "2>/dev/null | md5sum")
+    assert_equal(found.split()[0], hashlib.md5(data).hexdigest(),
+                 "the sum of what the survivor reads")
 
 
 def test_unprotected(t):

@@ -7,7 +7,8 @@ import signal
 
 from ftlib import wait
 from ftlib.case import assert_equal, cases, limit, long
-from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
+from ftlib.disks import (Disk, SmallFileSystem, keep_cached, same_as_cached,
+                          scribble)
 from ftlib.guestsh import sh
 from ftlib.qmp import QmpError
 from ftlib.vm import Refused
@@ -219,6 +220,73 @@ def test_quit_while_failed(t):
     pair.wait_takeover()
     pair.secondary.command("cont")
     same_as_cached(pair.secondary, node)
+
+
+UUID = "3b0f7a52-6d0d-4c7f-8a0e-2f5b1c9d4e61"
+
+
+def one_of_two(t, disk, arbiter):
+    """A pair that may have an arbiter."""
+    pair = t.pair(disks=[disk], keys=KEYS, extra=("-uuid", UUID))
+    keys = {}
+    if arbiter:
+        (t.folder / "arbiter").mkdir()
+        keys = {name: f"{KEYS},arbiter=file:{t.folder / 'arbiter'},host={name}"
+                for name in "ab"}
+    pair.start_secondary(keys=keys.get("b"))
+    pair.start_primary(keys=keys.get("a"))
+    pair.wait_ready()
+    pair.wait_protected()
+    return pair
+
+
+@cases("arbiter", "alone")
+def test_full_at_takeover(t, who):
+    """The file system is full for the survivor as it was for the primary: it
+    keeps what it has, and is the VM once there is room."""
+    small = SmallFileSystem(t.folder, 16)
+    disk = Disk(t.folder, shared=True)
+    path = small.image(disk.size)
+    disk.file.update(primary=path, secondary=path)
+    pair = one_of_two(t, disk, who == "arbiter")
+    node = disk.node
+    keep_cached(pair.primary, node)
+    pair.primary.console.send(f"run dd if=/dev/urandom of={node} bs=1M "
+                              "count=24 conv=notrunc,fsync; echo written-$?")
+    pair.wait_reason("writing to shared drive d0 failed: No space left")
+    pair.wait_epochs(2)
+    pair.kill_primary()
+    pair.wait_reason("waiting for the shared disks: .*d0 .*No space left",
+                     pair.secondary)
+    assert_equal(pair.query(pair.secondary)["state"], "taking-over", "state")
+    small.give_room(64)
+    pair.wait_takeover()
+    pair.secondary.command("cont")
+    pair.secondary.console.wait_for(r"^written-0$", timeout=60)
+    same_as_cached(pair.secondary, node)
+
+
+ONCE = {
+    "write": dict(iotype="write", errno=5, once="on"),
+    "flush": dict(iotype="flush", errno=28, once="on"),
+}
+
+
+@cases(*ONCE)
+def test_fails_at_takeover(t, what):
+    """The disk fails the survivor amid what it has kept: all of that is
+    written again, in its order."""
+    disk = Disk(t.folder, shared=True, style="blockdev",
+                broken={"secondary": ONCE[what]})
+    pair = one_of_two(t, disk, True)
+    t.counter().wait_more(20)
+    keep_cached(pair.primary, disk.node)
+    sh(pair.primary, scribble(disk.node, 6))
+    pair.wait_epochs(2)
+    t.survive(pair, pair.kill_primary())
+    if "waiting for the shared disks" not in pair.secondary.said():
+        raise AssertionError("no disk has failed")
+    same_as_cached(pair.secondary, disk.node)
 
 
 def test_unlocked_refused(t):

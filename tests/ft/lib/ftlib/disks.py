@@ -44,7 +44,7 @@ class Disk:
 
     `broken` maps a QEMU's name to what its image does wrong, as
     {"primary": dict(iotype="write", errno=5, sector=61440)}: keys of a
-    blkdebug rule.  `logged`: keep what power_loss() needs.  `slow` maps a
+    blkdebug rule; with none of them stop_read() works.  `logged`: keep what power_loss() needs.  `slow` maps a
     QEMU's name to how many writes a second its image takes.  `shared`: all
     QEMUs have the same image.  `throttled`: throttle() works.
     """
@@ -106,7 +106,8 @@ class Disk:
                  f"filename={path},discard=unmap"]
         if side in self.broken:
             # "none" happens when the image is opened
-            keys = {"event": "none", **self.broken[side]}
+            keys = self.broken[side] and {"event": "none",
+                                          **self.broken[side]}
             rule = "".join(f",inject-error.0.{key}={value}"
                            for key, value in keys.items())
             found += ["-blockdev", f"driver=blkdebug,node-name=bad-"
@@ -138,6 +139,18 @@ class Disk:
             "path": f"/objects/group-{self.name}", "property": "limits",
             "value": {key.replace("_", "-"): value for key, value in
                       {"iops_write": 0, "bps_read": 0, **limits}.items()}})
+
+    def _debug(self, qemu, command):
+        qemu.command("human-monitor-command", {
+            "command-line": f"qemu-io -d /machine/peripheral/dev-{self.name}/"
+                            f"virtio-backend \"{command}\""})
+
+    def stop_read(self, qemu):
+        """The next read of its image stands until go_on()."""
+        self._debug(qemu, "break read_aio here")
+
+    def go_on(self, qemu):
+        self._debug(qemu, "resume here")
 
     def log(self, side):
         return self.folder / f"{side}-{self.name}.log-writes"
