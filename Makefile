@@ -26,9 +26,11 @@ demo: deps all ## a protected VM that survives the death of its host, to watch
 	@tests/ft/demo $(ARGS)
 
 check: deps all ## all our tests; the last line counts them
+	@scripts/deps bench
 	@tests/ft/run $(ARGS)
 
 check-full: deps all ## all our tests, the long ones too, and kill-database
+	@scripts/deps bench
 	@tests/ft/run --full $(ARGS)
 	@tests/ft/kill-database
 
@@ -39,7 +41,8 @@ check-upstream: all ## QEMU's own tests of what we touch
 check-fresh: ## "make demo" and "make check" in fresh Debian 12 and 13 (root)
 	@scripts/check-fresh $(ARGS)
 
-bench: deps all ## the measurements in docs/performance
+bench: deps all ## unprotected, checkpoint, COLO: docs/performance/bench.md
+	@scripts/deps bench
 	@tests/ft/bench/run $(ARGS)
 
 kill-loop: deps all ## kill the primary again and again under load

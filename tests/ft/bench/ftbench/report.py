@@ -1,84 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Medians, spreads and ratios of the rounds, as data and as Markdown.
+"""The summary as Markdown: for each guest what was reached, what it cost, and
+what there is no figure of, and why."""
 
-A ratio is taken inside each round and only then is the median formed: the
-speed of a shared host changes from minute to minute, the ratio much less.
+from ftbench import modes, stats
+
+HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
+<!-- Written by tests/ft/bench/run; the figures are in bench.json. -->
+# Unprotected, checkpoint, COLO
+
+{machine}
+
+Median of {rounds} round{s} (min-max). A round starts each guest in each mode,
+one after the other, and puts the same loads on it, {seconds:g} s each. A ratio
+is one of speeds - of rates, of waiting times the other way round - formed
+inside each round: 1 is as fast as the mode it is compared with, and more is
+better.{note}
+
+Load average of the machine before each boot: {busy}; well above 2 means that
+something else ran beside it.
+"""
+COSTS = (
+    # head, keys in a summary, what to divide by, unit
+    ("processor, % of a core", ("cpu primary", "cpu secondary"), 0.01),
+    ("memory (RSS), MiB", ("rss_mib primary", "rss_mib secondary"), 1),
+    ("wire, MB/s", ("wire_bytes_s",), 1e6),
+    ("epochs/s", ("epochs_s",), 1),
+    ("pause p50 / p99 / max, us", ("pause p50", "pause p99", "pause max"), 1),
+    ("ack p50 / p99 / max, us", ("ack p50", "ack p99", "ack max"), 1),
+)
+LATENCY = (("p50_ms", "p50"), ("p99_ms", "p99"))
+EXPLAIN = """Processor and memory: of QEMU on the primary / on the secondary.
+Wire: all that went from one side to the other, both ways, TCP's headers
+included. Pause and ack (from the end of a cut to the acknowledgement): of the
+latest 1024 epochs of the load; medians of the rounds.
+
+Under COLO the secondary runs the guest too, and here it does so on the same
+processors: on a host of its own it would not be in the primary's way.
 """
 
-import statistics
-
-KEYS = ("rps", "p50_ms", "p99_ms")
-
-
-def main_key(load):
-    """What a load is judged by: requests per second, ping by its median."""
-    return "p50_ms" if load == "ping" else "rps"
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values),
-            "max": max(values)}
-
-
-def figures(rounds, subject, load, key):
-    """The figure in each round that has one."""
-    found = []
-    for one in rounds:
-        value = one.get(subject, {}).get("loads", {}).get(load, {}).get(key)
-        if value is not None:
-            found.append(value)
-    return found
-
-
-def ratios(rounds, load, above, below):
-    key = main_key(load)
-    found = []
-    for one in rounds:
-        pair = [figures([one], name, load, key) for name in (above, below)]
-        if all(pair) and pair[1][0]:
-            found.append(pair[0][0] / pair[1][0])
-    return found
-
-
-def summarize(rounds, subjects, loads):
-    result = {"figures": {}, "ratios": {}, "pause_us": {}}
-    for load in loads:
-        result["figures"][load] = load_figures(rounds, subjects, load)
-        result["ratios"][load] = load_ratios(rounds, subjects, load)
-    for key in ("p50", "p99"):
-        found = [one["protected"]["pause"][key] for one in rounds
-                 if one.get("protected", {}).get("pause")]
-        if found:
-            result["pause_us"][key] = spread(found)
-    result["load_average"] = spread([
-        mine["load_average"] for one in rounds for mine in one.values()
-        if "load_average" in mine] or [0.0])
-    return result
-
-
-def load_figures(rounds, subjects, load):
-    found = {subject: {} for subject in subjects}
-    for subject in subjects:
-        for key in KEYS:
-            values = figures(rounds, subject, load, key)
-            if values:
-                found[subject][key] = spread(values)
-    return found
-
-
-def load_ratios(rounds, subjects, load):
-    found = {}
-    for other in subjects:
-        values = ratios(rounds, load, "protected", other)
-        if values and other != "protected":
-            found[other] = spread(values)
-    return found
-
-
-# --- Markdown ---------------------------------------------------------------
 
 def number(value):
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
 
 
 def with_spread(cell):
@@ -92,44 +56,119 @@ def row(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-def load_row(summary, load, subjects, key):
-    """One line; the ratios are those of the load's main figure."""
-    cells = [load]
-    unit = "/s" if key == "rps" else " ms"
-    for subject in subjects:
-        cell = summary["figures"].get(load, {}).get(subject, {}).get(key)
-        cells.append(with_spread(cell) + unit if cell else "-")
-    for other in subjects:
-        if other != "protected" and key == main_key(load):
-            cell = summary["ratios"].get(load, {}).get(other)
-            cells.append(with_spread(cell) if cell else "-")
-    return row(cells)
+def table(heads, rows):
+    return [row(heads), row(["---"] * len(heads)), *rows, ""]
 
 
-def table(summary, subjects, loads, heads, key=None):
-    lines = [row(heads), row(["---"] * len(heads))]
-    return lines + [load_row(summary, load, subjects, key or main_key(load))
-                    for load in loads]
+def machine(about):
+    changed = " with changes" if about["changed"] else ""
+    memory = (about["memory_mib"] or 0) / 1024
+    return (f"Commit {about['commit'] or 'unknown'}{changed}. "
+            f"{about['qemu']}, accelerator {about['accelerator']}. Client, "
+            f"primary and secondary share one machine: {about['cpus']} x "
+            f"{about['cpu'] or 'unknown processor'}, {memory:.0f} GiB, "
+            f"{about['system']}, Linux {about['kernel']}. "
+            f"Guest: {', '.join(about['guest'])}.")
 
 
-def notes(summary):
-    pause, busy = summary["pause_us"], summary["load_average"]
-    lines = []
-    if pause:
-        lines.append(f"Pause under TIME x1: p50 {with_spread(pause['p50'])} "
-                     f"us, p99 {with_spread(pause['p99'])} us.")
-    lines.append(f"Host's load average before each: {with_spread(busy)}.")
-    lines.append("Median of the rounds (min-max); a ratio is formed in each "
-                 "round.  Ping: median round trip, so a low ratio is good.")
-    return lines
+def busy(rounds):
+    found = [boot["load_average"] for one in rounds
+             for modes_of in one.values() for boot in modes_of.values()
+             if "load_average" in boot]
+    return with_spread(stats.spread(found)) if found else "unknown"
 
 
-def markdown(summary, subjects, loads):
-    ratio_heads = [f"protected / {s}" for s in subjects if s != "protected"]
-    latencies = [load for load in loads if main_key(load) == "rps"]
-    lines = table(summary, subjects, loads,
-                  ["load", *subjects, *ratio_heads])
-    for key, head in (("p50_ms", "p50 latency"), ("p99_ms", "p99 latency")):
-        lines += ["", *table(summary, subjects, latencies,
-                             [head, *subjects], key)]
-    return "\n".join(lines + [""] + notes(summary))
+def cell_of(load, mode):
+    found = load["modes"].get(mode, {})
+    if "value" in found:
+        return f"{with_spread(found['value'])} {load['unit']}"
+    return "failed" if "error" in found else "-"
+
+
+def pairs_of(names):
+    return [f"{a}/{b}" for a, b in modes.RATIOS if a in names and b in names]
+
+
+def speeds(loads, names):
+    pairs = pairs_of(names)
+    rows = []
+    for name, load in loads.items():
+        cells = [name] + [cell_of(load, mode) for mode in names]
+        for pair in pairs:
+            ratio = load["ratios"].get(pair)
+            cells.append(with_spread(ratio) if ratio else "-")
+        rows.append(row(cells))
+    return table(["load", *names, *[p.replace("/", " / ") for p in pairs]],
+                 rows)
+
+
+def latencies(loads, names):
+    rows = []
+    for name, load in loads.items():
+        cells = []
+        for mode in names:
+            found = load["modes"].get(mode, {})
+            parts = [with_spread(found[key]) for key, _ in LATENCY
+                     if key in found]
+            cells.append(" / ".join(parts) or "-")
+        if any(c != "-" for c in cells):
+            rows.append(row([name, *cells]))
+    if not rows:
+        return []
+    return table(["latency p50 / p99, ms", *names], rows)
+
+
+def costs(loads, names):
+    rows = []
+    for name, load in loads.items():
+        for mode in names:
+            found = load["modes"].get(mode, {})
+            cells = []
+            for _, keys, unit in COSTS:
+                parts = [number(found[key]["median"] / unit)
+                         for key in keys if key in found]
+                cells.append(" / ".join(parts) or "-")
+            if any(c != "-" for c in cells):
+                rows.append(row([name, mode, *cells]))
+    if not rows:
+        return []
+    return table(["load", "mode", *[head for head, _, _ in COSTS]], rows)
+
+
+def gaps(loads):
+    """What there is no figure of; the same reason is told once."""
+    told = {}
+    for name, load in loads.items():
+        for mode, found in load["modes"].items():
+            if "error" in found:
+                why = (f"failed in {found['failed']} of the rounds: "
+                       f"{found['error']}")
+            elif "absent" in found:
+                why = found["absent"]
+            else:
+                continue
+            told.setdefault((mode, why), []).append(name)
+    lines = [f"- {', '.join(names)} in mode {mode}: {why}"
+             for (mode, why), names in told.items()]
+    return lines + [""] if lines else []
+
+
+def markdown(data, summary, names, pictures):
+    rounds = len(data["rounds"])
+    note = "" if data["complete"] else \
+        " This run was interrupted: it is of the rounds there were."
+    lines = [HEAD.format(machine=machine(data["about"]), rounds=rounds,
+                         s="" if rounds == 1 else "s", note=note,
+                         seconds=data["options"]["seconds"],
+                         busy=busy(data["rounds"]))]
+    for title, file in pictures:
+        lines += [f"![{title}]({file})", ""]
+    for guest, loads in summary.items():
+        lines += [f"## {guest}", "", *speeds(loads, names), *gaps(loads),
+                  *latencies(loads, names)]
+    lines += ["# What it costs", "", EXPLAIN]
+    for guest, loads in summary.items():
+        found = costs(loads, names)
+        if found:
+            lines += [f"## {guest}: cost", "", *found]
+    return "\n".join(lines).rstrip() + "\n"

@@ -33,8 +33,18 @@ def qemu():
 @functools.lru_cache(maxsize=None)
 def image():
     """The folder of the guest image; built when missing."""
-    done = subprocess.run([str(ROOT / "scripts" / "guest-image"), "--print"],
-                          text=True, stdout=subprocess.PIPE,
+    return made()
+
+
+def bench_image():
+    """The folder of the guest image of the measurements."""
+    return made("--bench")
+
+
+def made(*options):
+    """The folder that scripts/guest-image prints."""
+    done = subprocess.run([str(ROOT / "scripts" / "guest-image"), "--print",
+                           *options], text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE)
     if done.returncode:
         raise Missing(done.stderr.strip())

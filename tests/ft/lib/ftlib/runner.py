@@ -201,8 +201,8 @@ def pair_jobs(logs, full):
     return jobs
 
 
-def uses_database(job):
-    return isinstance(job, PairJob) and "database" in job.path.read_text()
+def uses(job, word):
+    return isinstance(job, PairJob) and word in job.path.read_text()
 
 
 # --- reporting --------------------------------------------------------------
@@ -259,10 +259,13 @@ def main():
         try:
             guest.qemu()
             guest.image()
-            if any(uses_database(j) for j in jobs) and not \
+            # Here, not within the time limit of whoever needs it first, and
+            # while there is a network
+            if any(uses(j, "database") for j in jobs) and not \
                     database.missing():
-                # Here, not within the time limit of whoever needs it first
                 database.files()
+            if any(uses(j, "bench_image") for j in jobs):
+                guest.bench_image()
         except guest.Missing as why:
             sys.exit(f"tests/ft/run: {why}")
     report = Report(args.v)
