@@ -448,6 +448,93 @@ static void test_packet(void)
     }
 }
 
+static void test_carried(void)
+{
+    FtPacket p[] = {
+        { (char *)"nic.0", 3, 12, (const uint8_t *)"longer than it", 14 },
+        { (char *)"", 0, 0, (const uint8_t *)"x", 1 },
+        { (char *)"n", UINT16_MAX, 1, (const uint8_t *)"xy", 2 },
+    }, q;
+    static const FtRecType types[] = { FT_REC_OUTPUT, FT_REC_INPUT };
+
+    for (int t = 0; t < ARRAY_SIZE(types); t++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        size_t start = ft_wire_begin_carried(buf, types[t], 9, 7);
+        const uint8_t *pos, *end;
+        uint64_t epoch, released;
+        FtRecord rec;
+
+        for (int i = 0; i < ARRAY_SIZE(p); i++) {
+            ft_wire_put_carried(buf, &p[i]);
+        }
+        ft_wire_end(buf, start);
+        rec = next_record(buf);
+        g_assert_cmpuint((uint32_t)ldl_be_p(buf->data), ==, 0x8000001f + t);
+        g_assert_cmpuint(rec.length, ==, 16 + 3 * 12 + 5 + 14 + 1 + 1 + 2);
+        g_assert_cmpstr(ft_rec_name(rec.type), ==, t ? "INPUT" : "OUTPUT");
+        g_assert(ft_wire_get_carried(&rec, &epoch, &released, &pos, &end,
+                                     &error_abort));
+        g_assert_cmpuint(epoch, ==, 9);
+        g_assert_cmpuint(released, ==, 7);
+        for (int i = 0; i < ARRAY_SIZE(p); i++) {
+            g_assert(ft_wire_next_carried(&pos, end, &q));
+            g_assert_cmpstr(q.nic, ==, p[i].nic);
+            g_assert_cmpint(q.queue, ==, p[i].queue);
+            g_assert_cmpint(q.header_length, ==, p[i].header_length);
+            g_assert_cmpmem(q.data, q.length, p[i].data, p[i].length);
+            g_free(q.nic);
+        }
+        g_assert(!ft_wire_next_carried(&pos, end, &q));
+    }
+}
+
+/* One packet whose head lies, in a record that ends where it says */
+static void test_carried_wrong(void)
+{
+    static const struct {
+        uint32_t bytes, length;
+        uint16_t header, name;
+        bool good;
+    } cases[] = {
+        { 16, 0, 0, 0, true },                  /* none is fine */
+        { 0, 0, 0, 0, false }, { 15, 0, 0, 0, false },
+        { 17, 1, 0, 0, false }, { 27, 1, 0, 0, false },
+        { 28, 0, 0, 0, false }, { 28, 1, 0, 0, false },
+        { 29, 1, 0, 0, true }, { 30, 1, 0, 0, false },
+        { 29, 0, 0, 1, false }, { 30, 1, 0, 1, true },
+        { 30, 1, 1, 1, false }, { 30, 2, 1, 0, true },
+        { 30, 2, 2, 0, false }, { 30, 1, 0, UINT16_MAX, false },
+        { 30, UINT32_MAX, 0, 1, false }, { 30, UINT32_MAX - 1, 0, 3, false },
+        { 29 + 1024, 1, 0, 1024, true }, { 30 + 1024, 1, 0, 1025, false },
+        { 28 + FT_WIRE_MAX_PACKET, FT_WIRE_MAX_PACKET, 0, 0, true },
+        { 29 + FT_WIRE_MAX_PACKET, FT_WIRE_MAX_PACKET + 1, 0, 0, false },
+    };
+    g_autofree uint8_t *payload = g_malloc0(64 + FT_WIRE_MAX_PACKET);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        g_autofree uint8_t *exact = NULL;
+        const uint8_t *pos, *end;
+        uint64_t epoch, released;
+        Error *err = NULL;
+        FtRecord rec;
+
+        stl_be_p(payload + 16, cases[i].length);
+        stw_be_p(payload + 22, cases[i].header);
+        stw_be_p(payload + 24, cases[i].name);
+        put_raw(buf, FT_REC_INPUT, 0, cases[i].bytes, payload,
+                cases[i].bytes);
+        exact = g_memdup2(buf->data, buf->len);
+        g_assert_cmpint(ft_wire_next(exact, buf->len, &rec, &error_abort),
+                        ==, 1);
+        g_test_message("case %zu", i);
+        g_assert_cmpint(ft_wire_get_carried(&rec, &epoch, &released, &pos,
+                                            &end, &err), ==, cases[i].good);
+        g_assert_cmpint(err == NULL, ==, cases[i].good);
+        error_free(err);
+    }
+}
+
 static void test_end_reason(void)
 {
     static const uint32_t wrong[] = { 0, 5, UINT32_MAX };
@@ -641,7 +728,7 @@ static void test_pages(void)
 
 typedef struct Hostile {
     GRand *r;
-    int records, entries, deltas, states, uplinks;
+    int records, entries, deltas, states, uplinks, carried, sum;
     uint8_t target[64 + 512 + 64];
 } Hostile;
 
@@ -724,6 +811,7 @@ static void decode(Hostile *h, const FtRecord *rec)
 {
     g_autofree char *text = NULL;
     uint64_t epoch, used[BLOCKS];
+    const uint8_t *pos, *end;
     FtBeat beat;
     FtPacket packet;
     FtEndReason reason;
@@ -735,6 +823,17 @@ static void decode(Hostile *h, const FtRecord *rec)
         if (ft_wire_get_uplinks(rec, &u, NULL)) {
             h->uplinks++;
             g_assert_cmpuint(rec->length, ==, 8 + 16 * u.n);
+        }
+        break;
+    case FT_REC_OUTPUT:
+    case FT_REC_INPUT:
+        if (ft_wire_get_carried(rec, &epoch, used, &pos, &end, NULL)) {
+            while (ft_wire_next_carried(&pos, end, &packet)) {
+                h->carried++;
+                h->sum += packet.data[0] + packet.data[packet.length - 1];
+                g_free(packet.nic);
+            }
+            g_assert(pos == rec->payload + rec->length);
         }
         break;
     case FT_REC_HELLO:
@@ -827,6 +926,23 @@ static uint32_t draft_device(GRand *r, uint8_t *p)
     return 24 + 12 + 12;
 }
 
+static uint32_t draft_carried(GRand *r, uint8_t *p)
+{
+    uint32_t len = 16;
+
+    for (int n = g_rand_int_range(r, 0, 4); n; n--) {
+        uint32_t data = g_rand_int_range(r, 1, 30);
+        uint16_t name = g_rand_int_range(r, 0, 8);
+
+        stl_be_p(p + len, data);
+        stw_be_p(p + len + 6, g_rand_int_range(r, 0, data));
+        stw_be_p(p + len + 8, name);
+        memset(p + len + 12, 'n', name + data);
+        len += 12 + name + data;
+    }
+    return len;
+}
+
 static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
 {
     uint32_t len, min = 0, max = FT_WIRE_MAX_TEXT;
@@ -841,6 +957,9 @@ static uint32_t draft(GRand *r, uint32_t type, uint8_t *p)
         stl_be_p(p, g_rand_int_range(r, 0, 4));
         stl_be_p(p + 16, g_rand_int_range(r, 0, 4));
         return 8 + 16 * g_rand_int_range(r, 0, 4);
+    case FT_REC_OUTPUT:
+    case FT_REC_INPUT:
+        return draft_carried(r, p);
     default:
         for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
             if (limits[i].type == type) {
@@ -867,6 +986,8 @@ static void hostile_record(Hostile *h, GByteArray *buf)
         type = g_rand_boolean(h->r) ? FT_REC_PAGES : FT_REC_DEVICE;
     } else if (!g_rand_int_range(h->r, 0, 20)) {
         type = FT_REC_UPLINK;
+    } else if (!g_rand_int_range(h->r, 0, 10)) {
+        type = g_rand_boolean(h->r) ? FT_REC_OUTPUT : FT_REC_INPUT;
     }
     len = draft(h->r, type, payload);
     for (int n = g_rand_int_range(h->r, 0, 4); n && len; n--) {
@@ -901,6 +1022,7 @@ static void test_hostile(void)
     g_assert_cmpint(h.deltas, >, 5000);
     g_assert_cmpint(h.states, >, 5000);
     g_assert_cmpint(h.uplinks, >, 500);
+    g_assert_cmpint(h.carried, >, 5000);
     g_rand_free(h.r);
 }
 
@@ -983,6 +1105,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/text", test_text);
     g_test_add_func("/ft/wire/text-long", test_text_long);
     g_test_add_func("/ft/wire/packet", test_packet);
+    g_test_add_func("/ft/wire/carried", test_carried);
+    g_test_add_func("/ft/wire/carried-wrong", test_carried_wrong);
     g_test_add_func("/ft/wire/end-reason", test_end_reason);
     g_test_add_func("/ft/wire/numbers", test_numbers);
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
