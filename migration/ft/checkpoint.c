@@ -18,6 +18,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
+#include "carry.h"
 #include "checkpoint.h"
 #include "cut.h"
 #include "disk-log.h"
@@ -151,6 +152,7 @@ static void first_cut(const char *error)
         return;
     }
     ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
+    ft_carry_start(cp.ch, &cp.epoch.current);
     ft_pacer_start(cp.ram, take_cut);
     take_cut(FT_CAUSE_INTERVAL);
 }
@@ -169,6 +171,7 @@ static void release(void)
 
     if (stable > cp.released && ft_gate_release(stable, still_ours)) {
         cp.released = stable;
+        ft_carry_released(stable);
     }
     if (cp.cut.last && cp.finished && cp.released == cp.cut.epoch) {
         finished = cp.finished;
@@ -382,6 +385,7 @@ static void checkpoint_detach(void)
     cp.finished = NULL;
     ft_disk_sync_stop();
     ft_mirror_stop();
+    ft_carry_stop();
     cp.ch = NULL;
 }
 

@@ -23,6 +23,7 @@ static const char *const names[] = {
     [FT_FAULT_SWITCH_CUT] = "switch-cut",
     [FT_FAULT_SWITCH_READY] = "switch-ready",
     [FT_FAULT_SWITCH_SAID] = "switch-said",
+    [FT_FAULT_INPUT_PASSED] = "input-passed",
     [FT_FAULT_RECV_HALF] = "recv-half",
     [FT_FAULT_STAGED] = "staged",
     [FT_FAULT_ACKED] = "acked",

@@ -9,7 +9,8 @@
  *
  * Not a NetQueue: that drops silently beyond 10000 packets.
  *
- * What comes the other way passes, except during a switchover (inbound.c).
+ * What comes the other way passes, except during a switchover (inbound.c);
+ * the peer gets a copy (carry.c).
  *
  * Created directly, not through -object: the checks of a user's filter
  * (an id, one queue only) do not apply.
@@ -24,6 +25,7 @@
 #include "net/filter.h"
 #include "net/net.h"
 #include "qom/object.h"
+#include "carry.h"
 #include "gate.h"
 #include "inbound.h"
 #include "options.h"
@@ -81,11 +83,36 @@ static void net_ref(void *target)
 {
 }
 
+/* The guest's own have no flags; QEMU says others for it */
+static bool net_packet(void *target, unsigned flags, FtPacket *p)
+{
+    NetFilterState *nf = target;
+    NetClientState *nic = nf->netdev->peer;
+
+    if (flags || !nic) {
+        return false;
+    }
+    p->nic = nic->name;
+    p->queue = nic->queue_index;
+    p->header_length = nf->netdev->vnet_hdr_len;
+    return true;
+}
+
 static const FtGateOps net_gate = {
     .release = net_release,
     .ref = net_ref,
     .unref = net_ref,
+    .packet = net_packet,
 };
+
+void ft_gate_net_say(const FtPacket *p)
+{
+    NetClientState *nic = ft_inbound_nic(p);
+
+    if (nic) {
+        qemu_send_packet(nic, p->data, p->length);
+    }
+}
 
 static ssize_t filter_ft_receive(NetFilterState *nf, NetClientState *sender,
                                  unsigned flags, const struct iovec *iov,
@@ -93,8 +120,11 @@ static ssize_t filter_ft_receive(NetFilterState *nf, NetClientState *sender,
 {
     if (sender == nf->netdev) {
         /* On its way to the guest */
-        return ft_inbound_take(sender, iov, iovcnt) ?
-               iov_size(iov, iovcnt) : 0;
+        if (ft_inbound_take(sender, iov, iovcnt)) {
+            return iov_size(iov, iovcnt);
+        }
+        ft_carry_input(sender, iov, iovcnt);
+        return 0;
     }
     switch (ft_gate_mode) {
     case FT_GATE_PASS:

@@ -20,6 +20,7 @@
 #include "qemu/queue.h"
 #include "fault.h"
 #include "gate.h"
+#include "wire.h"
 
 typedef struct FtHeld {
     QTAILQ_ENTRY(FtHeld) next;
@@ -113,6 +114,22 @@ bool ft_gate_release(uint64_t epoch, bool (*may)(void))
         ft_fault(FT_FAULT_RELEASE_HALF);
     }
     return true;
+}
+
+void ft_gate_packets(uint64_t epoch,
+                     bool (*show)(const FtPacket *p, void *opaque),
+                     void *opaque)
+{
+    FtHeld *h;
+
+    QTAILQ_FOREACH(h, &queue, next) {
+        FtPacket p = { .data = h->data, .length = h->len };
+
+        if (h->epoch == epoch && h->ops->packet &&
+            h->ops->packet(h->target, h->flags, &p) && !show(&p, opaque)) {
+            break;
+        }
+    }
 }
 
 void ft_gate_forget(void *target)

@@ -6,6 +6,8 @@
 #ifndef MIGRATION_FT_GATE_H
 #define MIGRATION_FT_GATE_H
 
+struct FtPacket;
+
 typedef enum FtGateMode {
     FT_GATE_PASS,               /* unprotected: everything goes out at once */
     FT_GATE_HOLD,               /* protected: wait for the epoch's ack */
@@ -26,6 +28,11 @@ typedef struct FtGateOps {
     /* Take and give back what keeps @target alive while output is held */
     void (*ref)(void *target);
     void (*unref)(void *target);
+    /*
+     * Say whose packet it is, but for its bytes; the name stays with @target.
+     * False, or NULL: it is nobody's that the peer knows
+     */
+    bool (*packet)(void *target, unsigned flags, struct FtPacket *p);
 } FtGateOps;
 
 /** ft_gate_mode: what becomes of output; any thread with the BQL */
@@ -61,6 +68,15 @@ void ft_gate_hold(const FtGateOps *ops, void *target, unsigned flags,
  */
 bool ft_gate_release(uint64_t epoch, bool (*may)(void));
 
+/**
+ * ft_gate_packets: show the packets of @epoch, in order
+ *
+ * Ends early when @show returns false.
+ */
+void ft_gate_packets(uint64_t epoch,
+                     bool (*show)(const struct FtPacket *p, void *opaque),
+                     void *opaque);
+
 /** ft_gate_forget: drop what is held for @target, which goes away */
 void ft_gate_forget(void *target);
 
@@ -75,6 +91,13 @@ FtGateCounts ft_gate_counts(void);
 
 /* gate-net.c: put a gate on every network back end that has a NIC */
 void ft_gate_net_attach(void);
+
+/**
+ * ft_gate_net_say: let out a packet that the guest said on another host
+ *
+ * Dropped when there is no such NIC, or with another virtio header.
+ */
+void ft_gate_net_say(const struct FtPacket *p);
 
 /*
  * gate-console.c: find the guest's consoles; @dev is about to go away, what

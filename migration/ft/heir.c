@@ -217,6 +217,7 @@ static void act(FtSession *s)
         old_primary_readable(NULL);
     } else {
         ft_takeover(&s->intake, s->cause, s->detect_ns, NULL, NULL);
+        ft_takeover_deliver(&s->carried);
     }
     ft_session_conclude(s);
 }

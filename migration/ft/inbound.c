@@ -29,6 +29,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "net/net.h"
+#include "carry.h"
 #include "inbound.h"
 
 #define KEPT_MAX 8192           /* packets; NICs have shorter queues */
@@ -102,11 +103,6 @@ void ft_inbound_return(void)
     ft_inbound_deliver();
 }
 
-static bool for_many(const FtPacket *p)
-{
-    return p->length > p->header_length && (p->data[p->header_length] & 1);
-}
-
 bool ft_inbound_take(NetClientState *sender, const struct iovec *iov,
                      int iovcnt)
 {
@@ -129,7 +125,7 @@ bool ft_inbound_take(NetClientState *sender, const struct iovec *iov,
     iov_to_buf(iov, iovcnt, 0, data, p.length);
     p.data = data;
     keep(&p);
-    if (!for_many(&p)) {
+    if (!ft_carry_for_many(iov, iovcnt, p.header_length)) {
         rec = g_byte_array_new();
         ft_wire_put_packet(rec, &p);
         ft_channel_send(peer, rec->data, rec->len);
@@ -149,17 +145,26 @@ bool ft_inbound_keep(const FtRecord *rec, Error **errp)
     return true;
 }
 
-static NetClientState *find_nic(const FtPacket *p)
+NetClientState *ft_inbound_nic(const FtPacket *p)
 {
     NetClientState *nc;
 
     QTAILQ_FOREACH(nc, &net_clients, next) {
         if (nc->info->type == NET_CLIENT_DRIVER_NIC && nc->peer &&
             nc->queue_index == p->queue && g_str_equal(nc->name, p->nic)) {
-            return nc;
+            return nc->peer->vnet_hdr_len == p->header_length ? nc : NULL;
         }
     }
     return NULL;
+}
+
+void ft_inbound_give(const FtPacket *p)
+{
+    NetClientState *nic = ft_inbound_nic(p);
+
+    if (nic) {
+        qemu_send_packet(nic->peer, p->data, p->length);
+    }
 }
 
 void ft_inbound_deliver(void)
@@ -167,11 +172,7 @@ void ft_inbound_deliver(void)
     Kept *k;
 
     while ((k = take_first())) {
-        NetClientState *nic = find_nic(&k->p);
-
-        if (nic && nic->peer->vnet_hdr_len == k->p.header_length) {
-            qemu_send_packet(nic->peer, k->p.data, k->p.length);
-        }
+        ft_inbound_give(&k->p);
         free_kept(k);
     }
 }

@@ -36,6 +36,12 @@ bool ft_inbound_take(NetClientState *sender, const struct iovec *iov,
  */
 bool ft_inbound_keep(const FtRecord *rec, Error **errp);
 
+/** ft_inbound_nic: whose packet it is; NULL: nobody's here */
+NetClientState *ft_inbound_nic(const FtPacket *p);
+
+/** ft_inbound_give: give the guest a packet, if it has that NIC */
+void ft_inbound_give(const FtPacket *p);
+
 /** ft_inbound_deliver: give the guest, which runs here now, what was kept */
 void ft_inbound_deliver(void);
 

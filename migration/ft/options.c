@@ -143,6 +143,12 @@ static QemuOptsList ft_opts_list = {
             .help = "limit of that copy, MiB/s read, 0: none",
             .def_value_str = "0",
         }, {
+            .name = "carry",
+            .type = QEMU_OPT_BOOL,
+            .help = "send packets that wait along with their checkpoint, so "
+                    "that a takeover loses none",
+            .def_value_str = "on",
+        }, {
             .name = "stamp",
             .type = QEMU_OPT_BOOL,
             .help = "test aid: before each of the guest's frames send one "
@@ -262,6 +268,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
+    ft_opts.carry = qemu_opt_get_bool(opts, "carry", true);
     ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);
     ft_opts.arbiter_force = qemu_opt_get_bool(opts, "arbiter-force", false);

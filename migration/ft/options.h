@@ -25,6 +25,7 @@ typedef struct FtOptions {
     FtDiskSync disk_sync;
     bool shared;                /* both sides have the same images */
     bool arbiter_force;         /* start whatever its record says */
+    bool carry;                 /* packets travel with their epoch (carry.c) */
     bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;
 

@@ -11,6 +11,7 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "arbiter.h"
+#include "carry.h"
 #include "checkpoint.h"
 #include "cut.h"
 #include "disk-hold.h"
@@ -146,6 +147,8 @@ FtInfo *qmp_query_ft(Error **errp)
     info->held_packets = gate.held;
     info->held_bytes = gate.held_bytes;
     info->released_packets = gate.released;
+    info->carry = g_new0(FtCarryInfo, 1);
+    *info->carry = ft_carry_counts();
     info->cuts = cuts();
     info->self_check = g_new0(FtSelfCheck, 1);
     info->self_check->passed = ft_counters.checks_passed;
@@ -215,6 +218,8 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
     monitor_printf(mon, "held         %" PRIu64 " packets, %" PRIu64
                    " bytes; released %" PRIu64 "\n", i->held_packets,
                    i->held_bytes, i->released_packets);
+    monitor_printf(mon, "carried      %" PRIu64 " packets out, %" PRIu64
+                   " in\n", i->carry->output, i->carry->input);
     monitor_printf(mon, "cuts         %" PRIu64 ": %" PRIu64 " interval, %"
                    PRIu64 " idle, %" PRIu64 " quiet, %" PRIu64 " delay, %"
                    PRIu64 " dirty, %" PRIu64 " disk; %" PRIu64 " skipped\n",

@@ -163,6 +163,7 @@ static void commit(FtSession *s)
     if (in->commit.hashed && !verify(s)) {
         return;
     }
+    ft_carried_commit(&s->carried, in->commit.epoch);
     acknowledge(s, in->commit.epoch, stable);
     ft_fault(FT_FAULT_ACKED);
     if (!early) {
@@ -267,15 +268,32 @@ static void take_uplinks(FtSession *s, const FtRecord *rec)
     }
 }
 
+static void take_carried(FtSession *s, const FtRecord *rec)
+{
+    uint64_t open = s->intake.phase == FT_INTAKE_OPEN ? s->intake.epoch : 0;
+    Error *err = NULL;
+
+    if (ft_opts.carry &&
+        !ft_carried_record(&s->carried, rec, open, &err)) {
+        violation(s, err);
+    }
+}
+
+static void take_optional(FtSession *s, const FtRecord *rec)
+{
+    if (rec->type == FT_REC_UPLINK) {
+        take_uplinks(s, rec);
+    } else if (rec->type == FT_REC_OUTPUT || rec->type == FT_REC_INPUT) {
+        take_carried(s, rec);
+    }
+}
+
 static void take_record(FtSession *s, const FtRecord *rec)
 {
     Error *err = NULL;
 
-    if (rec->type == FT_REC_UPLINK) {
-        take_uplinks(s, rec);
-        return;
-    }
     if (rec->type & FT_WIRE_OPTIONAL) {
+        take_optional(s, rec);
         return;
     }
     if (rec->type == FT_REC_BEGIN && s->acked_since) {

@@ -41,6 +41,7 @@ static void free_session(FtSession *s)
     ft_intake_destroy(&s->intake);
     ft_ram_destroy(&s->ram);
     ft_disk_intake_destroy(&s->disks);
+    ft_carried_clear(&s->carried);
     g_free(s->message);
     g_free(s->changed);
     g_free(s->terms.listen);
@@ -186,6 +187,7 @@ static bool admit(FtChannel *ch, const char *json, Error **errp)
     /* This one may use what a takeover long ago has used */
     ft_heir_close_old_primary();
     s = g_new0(FtSession, 1);
+    ft_carried_init(&s->carried);
     if (!ft_ram_init(&s->ram, errp) ||
         !ft_disk_intake_find(&s->disks, errp) ||
         !ft_machine_matches(json, &s->ram, &s->disks.disks, used,

@@ -8,6 +8,7 @@
 
 #include "qemu/event_notifier.h"
 #include "qemu/thread.h"
+#include "carried.h"
 #include "channel.h"
 #include "disk-intake.h"
 #include "intake.h"
@@ -27,6 +28,7 @@ typedef struct FtSession {
     FtRam ram;
     FtIntake intake;
     FtDiskIntake disks;
+    FtCarried carried;
     FtChannel *ch;
     FtTerms terms;              /* the primary's */
     char *listens_at;           /* where it would wait; NULL: nowhere */

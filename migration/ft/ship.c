@@ -23,6 +23,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "carry.h"
 #include "delta.h"
 #include "fault.h"
 #include "options.h"
@@ -51,6 +52,7 @@ bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp)
         sh->valid = bitmap_new(sh->size / ram->page_size);
     }
     s->device = g_byte_array_new();
+    s->carried = g_byte_array_new();
     s->wire = g_byte_array_sized_new(2 * RECORD_SIZE);
     return true;
 }
@@ -65,6 +67,7 @@ void ft_ship_destroy(FtShip *s)
     }
     if (s->device) {
         g_byte_array_free(s->device, true);
+        g_byte_array_free(s->carried, true);
         g_byte_array_free(s->wire, true);
     }
     *s = (FtShip) { 0 };
@@ -184,6 +187,7 @@ static void encode_begin(FtShip *s)
     s->entries = 0;
     g_byte_array_set_size(s->wire, 0);
     ft_wire_put_begin_epoch(s->wire, s->cut->epoch, s->ram->n, used);
+    g_byte_array_append(s->wire, s->carried->data, s->carried->len);
 }
 
 static void encode_end(FtShip *s)
@@ -265,6 +269,8 @@ static void ship_inline(FtShip *s, FtChannel *ch)
 void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
 {
     s->cut = cut;
+    g_byte_array_set_size(s->carried, 0);
+    ft_carry_output(s->carried, cut->epoch);
     if (cut->npages <= INLINE_PAGES) {
         ship_inline(s, ch);
     } else {

@@ -23,6 +23,7 @@ typedef struct FtShip {
     FtShadow shadow[FT_WIRE_MAX_BLOCKS];
     GByteArray *device;         /* as the peer holds it */
     uint64_t device_epoch;      /* epoch @device belongs to, 0: none */
+    GByteArray *carried;        /* packets that go with the epoch (carry.c) */
     GByteArray *wire;           /* being encoded */
     size_t record;              /* where its open PAGES record starts */
     bool record_open;

@@ -26,6 +26,7 @@
 #include "checkpoint.h"
 #include "device.h"
 #include "gate.h"
+#include "inbound.h"
 #include "options.h"
 #include "start.h"
 #include "state.h"
@@ -153,4 +154,13 @@ void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
                 ft_status.generation, FtTakeoverCause_str(cause));
     switched_ns = switched ? get_clock() : 0;
     ft_start_after_takeover(switched ? SWITCHED_REDIAL_MS : FT_REDIAL_MS);
+}
+
+void ft_takeover_deliver(FtCarried *carried)
+{
+    FtTakeover *t = ft_status.takeover;
+
+    /* In this order: the guest's answers to the second follow the first */
+    t->sent = ft_carried_give_output(carried, ft_gate_net_say);
+    t->delivered = ft_carried_give_input(carried, ft_inbound_give);
 }

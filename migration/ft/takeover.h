@@ -7,6 +7,7 @@
 #define MIGRATION_FT_TAKEOVER_H
 
 #include "qapi/qapi-types-ft.h"
+#include "carried.h"
 #include "intake.h"
 
 /*
@@ -27,6 +28,14 @@ typedef void FtTakeoverLoaded(void *opaque, const char *error);
  */
 void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
                  FtTakeoverLoaded *state_loaded, void *opaque);
+
+/**
+ * ft_takeover_deliver: what died with the primary but is known here
+ *
+ * Behind ft_takeover(): the guest runs, and neither it nor anybody else has
+ * said a word since.
+ */
+void ft_takeover_deliver(FtCarried *carried);
 
 /** ft_takeover_switched_lately: the old primary may get ready to be a peer */
 bool ft_takeover_switched_lately(void);

@@ -68,8 +68,13 @@ static const struct {
 
 const char *ft_rec_name(uint32_t type)
 {
-    if (type == FT_REC_UPLINK) {
+    switch (type) {
+    case FT_REC_UPLINK:
         return "UPLINK";
+    case FT_REC_OUTPUT:
+        return "OUTPUT";
+    case FT_REC_INPUT:
+        return "INPUT";
     }
     return type < FT_REC__MAX && rec_types[type].name ?
            rec_types[type].name : "unknown";
@@ -129,19 +134,46 @@ void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text)
     ft_wire_put(out, type, text, MIN(strlen(text), FT_WIRE_MAX_TEXT));
 }
 
-void ft_wire_put_packet(GByteArray *out, const FtPacket *p)
+static void put_packet(GByteArray *out, const FtPacket *p)
 {
     FtPacketWire w = {
         .queue = cpu_to_be16(p->queue),
         .header_length = cpu_to_be16(p->header_length),
         .name_length = cpu_to_be16(strlen(p->nic)),
     };
-    size_t start = ft_wire_begin(out, FT_REC_PACKET);
 
     g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
     g_byte_array_append(out, (const guint8 *)p->nic, strlen(p->nic));
     g_byte_array_append(out, p->data, p->length);
+}
+
+void ft_wire_put_packet(GByteArray *out, const FtPacket *p)
+{
+    size_t start = ft_wire_begin(out, FT_REC_PACKET);
+
+    put_packet(out, p);
     ft_wire_end(out, start);
+}
+
+size_t ft_wire_begin_carried(GByteArray *out, FtRecType type, uint64_t epoch,
+                             uint64_t released)
+{
+    FtCarriedWire w = {
+        .epoch = cpu_to_be64(epoch),
+        .released = cpu_to_be64(released),
+    };
+    size_t start = ft_wire_begin(out, type);
+
+    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    return start;
+}
+
+void ft_wire_put_carried(GByteArray *out, const FtPacket *p)
+{
+    uint32_t length = cpu_to_be32(p->length);
+
+    g_byte_array_append(out, (const guint8 *)&length, sizeof(length));
+    put_packet(out, p);
 }
 
 void ft_wire_put_hello(GByteArray *out, const char *json)
@@ -523,6 +555,70 @@ bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp)
         u->at[i].nic = be64_to_cpu(nic[i].nic);
         u->at[i].state = state;
     }
+    return true;
+}
+
+/* Bytes of the packet at @pos with its head; 0: it cannot be one */
+static size_t carried_size(const uint8_t *pos, size_t left)
+{
+    const FtCarriedPacketWire *w = (const void *)pos;
+    uint32_t length, name;
+
+    if (left < sizeof(*w)) {
+        return 0;
+    }
+    length = be32_to_cpu(w->length);
+    name = be16_to_cpu(w->packet.name_length);
+    if (length > FT_WIRE_MAX_PACKET || name > FT_WIRE_MAX_TEXT ||
+        length <= be16_to_cpu(w->packet.header_length) ||
+        left - sizeof(*w) < (size_t)length + name) {
+        return 0;
+    }
+    return sizeof(*w) + length + name;
+}
+
+bool ft_wire_get_carried(const FtRecord *rec, uint64_t *epoch,
+                         uint64_t *released, const uint8_t **pos,
+                         const uint8_t **end, Error **errp)
+{
+    const FtCarriedWire *w = (const void *)rec->payload;
+    size_t at = sizeof(*w), n = 1;
+
+    while (at < rec->length && n) {
+        n = carried_size(rec->payload + at, rec->length - at);
+        at += n;
+    }
+    if (at != rec->length) {
+        error_setg(errp, "the peer sent %s with a packet that does not fit",
+                   ft_rec_name(rec->type));
+        return false;
+    }
+    *epoch = be64_to_cpu(w->epoch);
+    *released = be64_to_cpu(w->released);
+    *pos = (const uint8_t *)(w + 1);
+    *end = rec->payload + rec->length;
+    return true;
+}
+
+bool ft_wire_next_carried(const uint8_t **pos, const uint8_t *end,
+                          FtPacket *p)
+{
+    const FtCarriedPacketWire *w = (const void *)*pos;
+    const uint8_t *name = (const uint8_t *)(w + 1);
+    uint32_t name_length;
+
+    if (*pos == end) {
+        return false;
+    }
+    name_length = be16_to_cpu(w->packet.name_length);
+    *p = (FtPacket) {
+        .nic = payload_text(name, name_length),
+        .queue = be16_to_cpu(w->packet.queue),
+        .header_length = be16_to_cpu(w->packet.header_length),
+        .data = name + name_length,
+        .length = be32_to_cpu(w->length),
+    };
+    *pos = p->data + p->length;
     return true;
 }
 

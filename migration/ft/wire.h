@@ -27,6 +27,7 @@
 #define FT_WIRE_MAX_DISK_EPOCH (1 * GiB)        /* of one epoch */
 #define FT_WIRE_MAX_PACKET (128 * KiB)
 #define FT_WIRE_MAX_NICS 256
+#define FT_WIRE_MAX_CARRIED (1 * MiB)           /* kept in one direction */
 #define FT_WIRE_DISK_HASH 32                    /* SHA-256 */
 #define FT_WIRE_SESSION 16                      /* bytes of its name */
 #define FT_WIRE_MAX_LINKS 16
@@ -78,6 +79,8 @@ typedef enum FtRecType {
     FT_REC__MAX,
     /* A peer that does not know it skips it */
     FT_REC_UPLINK = FT_WIRE_OPTIONAL | 27,
+    FT_REC_OUTPUT = FT_WIRE_OPTIONAL | 31,
+    FT_REC_INPUT = FT_WIRE_OPTIONAL | 32,
 } FtRecType;
 
 typedef enum FtPageKind {
@@ -225,6 +228,16 @@ typedef struct QEMU_PACKED FtPacketWire {
     uint16_t reserved;
 } FtPacketWire;
 
+typedef struct QEMU_PACKED FtCarriedWire {
+    uint64_t epoch;
+    uint64_t released;
+} FtCarriedWire;
+
+typedef struct QEMU_PACKED FtCarriedPacketWire {
+    uint32_t length;
+    FtPacketWire packet;
+} FtCarriedPacketWire;
+
 typedef struct FtBeat {
     uint64_t counter;           /* from 1 */
     uint64_t echo;              /* of the last beat read, 0: none yet */
@@ -264,9 +277,9 @@ typedef struct FtDiskSame {
     bool same;
 } FtDiskSame;
 
-/* A packet that came for the guest */
+/* A packet that came for the guest, or that it said */
 typedef struct FtPacket {
-    char *nic;                  /* name of the NIC it was for */
+    char *nic;                  /* name of its NIC */
     uint16_t queue;
     uint16_t header_length;     /* bytes of virtio header before it */
     const uint8_t *data;
@@ -344,6 +357,15 @@ void ft_wire_put_page(GByteArray *out, uint8_t block, FtPageKind kind,
 /* @p->nic is at most FT_WIRE_MAX_TEXT bytes long */
 void ft_wire_put_packet(GByteArray *out, const FtPacket *p);
 
+/**
+ * ft_wire_begin_carried: open an OUTPUT or INPUT record
+ *
+ * ft_wire_put_carried() adds a packet, as above; ft_wire_end() ends it.
+ */
+size_t ft_wire_begin_carried(GByteArray *out, FtRecType type, uint64_t epoch,
+                             uint64_t released);
+void ft_wire_put_carried(GByteArray *out, const FtPacket *p);
+
 /* wire-disk.c */
 
 /** ft_wire_disk_head: the payload of a DISK record up to its data */
@@ -397,6 +419,19 @@ bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
                              uint32_t nblocks, uint64_t *used, Error **errp);
 void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);
 bool ft_wire_get_uplinks(const FtRecord *rec, FtUplinks *u, Error **errp);
+
+/**
+ * ft_wire_get_carried: the head of an OUTPUT or INPUT
+ *
+ * @pos, @end: where its packets are.  All of them have been checked.
+ */
+bool ft_wire_get_carried(const FtRecord *rec, uint64_t *epoch,
+                         uint64_t *released, const uint8_t **pos,
+                         const uint8_t **end, Error **errp);
+
+/** ft_wire_next_carried: false at the end; @p->nic is to be freed */
+bool ft_wire_next_carried(const uint8_t **pos, const uint8_t *end,
+                          FtPacket *p);
 
 /**
  * ft_wire_next_page: take the next page entry from *@pos

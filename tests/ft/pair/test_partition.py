@@ -92,14 +92,14 @@ def stamp(generation):
     return (head + stamps.GENERATION.pack(generation, 0)).ljust(60, b"\0")
 
 
-def ping(number):
+def ping(number, time=b"now"):
     packet = b"\x45" + bytes(8) + b"\x01" + bytes(10)
     return (bytes(12) + b"\x08\x00" + packet + b"\x08" + bytes(5) +
-            number.to_bytes(2, "big"))
+            number.to_bytes(2, "big") + time)
 
 
-def sends(side, generation, number):
-    return [(side, stamp(generation)), (side, ping(number))]
+def sends(side, generation, number, time=b"now"):
+    return [(side, stamp(generation)), (side, ping(number, time))]
 
 
 FABRICATED = {
@@ -113,7 +113,11 @@ FABRICATED = {
                  "two actors"),
     "without-a-stamp": (sends("a", 1, 1) + [("a", ping(2))],
                         "without a stamp"),
-    "went-back": (sends("a", 1, 7) + sends("b", 2, 7), "went back"),
+    "went-back": (sends("a", 1, 7) + sends("b", 2, 7, b"later"), "went back"),
+    "carried": (sends("a", 1, 7) + sends("b", 2, 7) + sends("b", 2, 8), None),
+    "carried-twice": (sends("a", 1, 7) + sends("b", 2, 7) + sends("b", 2, 7),
+                      "went back"),
+    "twice": (sends("a", 1, 7) + sends("a", 1, 7), "went back"),
 }
 
 

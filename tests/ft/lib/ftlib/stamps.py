@@ -21,6 +21,7 @@ OUTGOING = 4                    # PACKET_OUTGOING: on its way to QEMU
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 SO_TIMESTAMPNS = 35
 GENERATION = struct.Struct("!QQ")
+REMEMBERED = 1000               # pings
 LATE = 0.05                     # a frame may be read so long after it came
 
 # `generation` is that of the stamp before it, `ping` the sequence number when
@@ -46,7 +47,9 @@ class Judge:
     Never two: a generation belongs to one side, and once a frame of one has
     been seen there is none of an older one.  Nothing twice: the guest's own
     pings are numbered, and a number that comes again, or a lower one, means
-    that the guest went back behind what the world has seen.
+    that the guest went back behind what the world has seen.  But for the very
+    same frame from a survivor, once: it was held when its primary died, for all
+    the survivor knew (a ping made again has another time in it).
     """
 
     def __init__(self):
@@ -54,11 +57,17 @@ class Judge:
         self.newest = 0
         self.stamped = {}           # side -> generation, until its frame
         self.ping = -1
+        self.pings = {}             # number -> (generation, frame), of late
         self.emissions = []
         self.violations = []
 
     def complain(self, at, text):
         self.violations.append((at, text))
+
+    def carried(self, number, generation, frame):
+        """A survivor may repeat a frame that its primary had let go."""
+        before, same = self.pings.get(number, (generation, None))
+        return before < generation and same == frame
 
     def take(self, at, side, frame):
         what = parse(frame)
@@ -81,10 +90,13 @@ class Judge:
         self.newest = max(self.newest, generation)
         number = what[1] if what[0] == "ping" else None
         if number is not None:
-            if number <= self.ping:
+            if number <= self.ping and not self.carried(number, generation,
+                                                        frame):
                 self.complain(at, f"{side} let out ping {number} after "
                               f"{self.ping}: the guest went back")
             self.ping = max(self.ping, number)
+            self.pings[number] = generation, frame
+            self.pings.pop(number - REMEMBERED, None)
         self.emissions.append(Emission(at, side, generation, number))
 
     # what has been seen, between two moments
