@@ -7,12 +7,8 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/ft/delta.h"
 #include "migration/ft/hash.h"
 #include "migration/ft/wire.h"
-
-#define PAGE 64
-#define BLOCKS 3
 
 static void put_raw(GByteArray *out, uint32_t type, uint32_t flags,
                     uint32_t length, const void *payload, uint32_t bytes)
