@@ -254,17 +254,35 @@ def test_secondary_dies_before(t):
     t.survive(pair, pair.kill_primary())
 
 
+def stop_between_epochs(pair):
+    """SIGSTOP for a secondary that has acknowledged all there is, so that
+    the last cut is made, and never answered."""
+    def stopped():
+        before = pair.query()["epoch"]
+        pair.secondary.kill(signal.SIGSTOP)
+        # An epoch that was under way would be in one of these
+        found = pair.query()
+        if found["epoch"] == before and not found["held-packets"]:
+            return True
+        pair.secondary.kill(signal.SIGCONT)
+        return False
+
+    wait.until("there is always an epoch under way", stopped, 20, 0.05)
+
+
 @cases("plain", "shared")
 def test_killed_while_stopped(t, kind):
     """The secondary is killed when the guest stands already: it goes on."""
     disk = Disk(t.folder, shared=True)
-    keys = KEYS + (",shared=on" if kind == "shared" else "")
+    # No checkpoint without a reason, which could be under way
+    keys = KEYS + ",interval=5000" + (",shared=on" if kind == "shared" else "")
     pair = start(t, keys, disks=[disk] if kind == "shared" else [])
     t.counter().wait_more(20)
-    pair.secondary.kill(signal.SIGSTOP)
-    pair.primary.qmp.sock.sendall(b'{"execute": "ft-switchover"}\n')
-    pair.primary.qmp.wait_event("STOP")
-    pair.secondary.kill()
+    with t.loads[0].silent():
+        stop_between_epochs(pair)
+        pair.primary.qmp.sock.sendall(b'{"execute": "ft-switchover"}\n')
+        pair.primary.qmp.wait_event("STOP")
+        pair.secondary.kill()
     t.loads[0].wait_more(50)
     pair.wait_state("unprotected")
     if kind == "shared":

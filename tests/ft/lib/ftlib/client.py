@@ -5,6 +5,7 @@ Each runs in a thread over connections it never opens again: a connection that
 closes is an error, exactly as it would be for a user.
 """
 
+import contextlib
 import math
 import random
 import select
@@ -40,6 +41,7 @@ class Load(threading.Thread):
         self.error = None
         self.stopping = False
         self.progress = threading.Condition()
+        self.busy = threading.Lock()
 
     def open(self):
         raise NotImplementedError
@@ -58,13 +60,20 @@ class Load(threading.Thread):
     def run(self):
         try:
             while not self.stopping:
-                self.step()
+                with self.busy:
+                    self.step()
                 self.replied()
         except (OSError, RedisError) as why:
             self.error = (f"{self.name}: {type(why).__name__} after "
                           f"{len(self.times)} replies: {why}")
         with self.progress:
             self.progress.notify_all()
+
+    @contextlib.contextmanager
+    def silent(self):
+        """No request is under way, and none is made."""
+        with self.busy:
+            yield
 
     def replied(self):
         with self.progress:
