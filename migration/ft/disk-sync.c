@@ -187,6 +187,10 @@ static void coroutine_fn ask(Worker *w)
     };
 
     ft_disk_hash(w->data, w->bytes, h.hash);
+    if (w->s->stop) {
+        /* While a thread computed that */
+        return;
+    }
     ft_wire_put_disk_hash(rec, &h);
     w->asked = true;
     ft_channel_send(w->s->ch, rec->data, rec->len);

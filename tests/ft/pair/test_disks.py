@@ -3,7 +3,7 @@
 
 import hashlib
 
-from ftlib import database, disks
+from ftlib import database, disks, wait
 from ftlib.case import assert_equal, cases, full, limit, long
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
@@ -103,6 +103,29 @@ def test_killed_while_copying(t):
 
 def flushes(disk, side):
     return sum(bool(e.flush) for e in disks.log_entries(disk.log(side)))
+
+
+def test_killed_while_comparing(t):
+    """The peer dies while parts are hashed for it.  The primary is stopped
+    meanwhile, so that it hears of that with all of them under way."""
+    disk = Disk(t.folder, size=256)
+    pair = t.pair(disks=[disk], keys="timeout=2000").start()
+    counter = t.counter()
+    for _ in range(12):
+        pair.secondary.kill()
+        pair.wait_state("unprotected")
+        counter.wait_more(5)
+        pair.start_secondary()
+        wait.until("nothing is compared", lambda: pair.query().get(
+            "sync-remaining", disk.size << 20) < disk.size << 20)
+        pair.primary.stop_process()
+        pair.secondary.kill()
+        pair.primary.continue_process()
+        pair.wait_state("unprotected")
+        pair.start_secondary()
+        pair.wait_state("syncing")
+    pair.wait_protected()
+    t.survive(pair, pair.kill_primary())
 
 
 def test_no_flush_of_its_own(t):
