@@ -15,9 +15,9 @@ OTHER_MACHINES = {
     "cpu-model": machine(extra=("-cpu", "qemu64")),
     "machine-type": machine(model="q35"),
     "device": machine(extra=("-device", "virtio-rng-pci")),
-    "ram-blocks": machine(memory=128, extra=(
-        "-object", "memory-backend-ram,id=low,size=64M",
-        "-object", "memory-backend-ram,id=high,size=64M",
+    "ram-blocks": machine(extra=(
+        "-object", "memory-backend-ram,id=low,size=72M",
+        "-object", "memory-backend-ram,id=high,size=72M",
         "-numa", "node,memdev=low", "-numa", "node,memdev=high")),
 }
 

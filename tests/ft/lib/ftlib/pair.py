@@ -29,7 +29,11 @@ def plain_tap(number):
     return tap_netdev(tap), tap
 
 
-def machine(memory=128, smp=1, model="pc", extra=()):
+# Below some 120 the guest's kernel cannot unpack its initramfs; MiB
+MEMORY = 144
+
+
+def machine(memory=MEMORY, smp=1, model="pc", extra=()):
     return ["-machine", model, "-accel", "tcg", "-cpu", "max",
             "-m", str(memory), "-smp", str(smp), *extra]
 
@@ -49,7 +53,7 @@ class Pair:
     itself: a primary without a peer runs on and redials.
     """
 
-    def __init__(self, folder, memory=128, smp=1, nic="virtio-net-pci",
+    def __init__(self, folder, memory=MEMORY, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
                  user_net=False, backend=None, ports=(), disks=()):
         self.folder = folder
