@@ -7,7 +7,7 @@ import socket
 
 from ftlib import netns, vm
 from ftlib.case import assert_equal, cases
-from ftlib.pair import machine
+from ftlib.pair import MEMORY, machine
 
 PEER = ["-ft-peer", "127.0.0.1:7700"]
 LISTEN = ["-ft-listen", "127.0.0.1:7700"]
@@ -20,7 +20,7 @@ def arbiter(keys):
     return UUID + ["-ft-peer", "127.0.0.1:7700," + keys]
 
 
-SHARED = ["-object", "memory-backend-ram,id=ram0,size=128M,share=on",
+SHARED = ["-object", f"memory-backend-ram,id=ram0,size={MEMORY}M,share=on",
           "-machine", "memory-backend=ram0"]
 # what: (arguments, what the sentence has to name)
 BAD = {
