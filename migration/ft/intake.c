@@ -295,9 +295,14 @@ void ft_intake_apply(FtIntake *in, void (*progress)(void *), void *opaque)
     in->phase = FT_INTAKE_BETWEEN;
 }
 
-bool ft_intake_verify(FtIntake *in, void (*progress)(void *), void *opaque)
+bool ft_intake_device_verified(const FtIntake *in)
 {
     return ft_hash(in->device->data, in->device->len, 0) ==
-           in->commit.device_hash &&
+           in->commit.device_hash;
+}
+
+bool ft_intake_verify(FtIntake *in, void (*progress)(void *), void *opaque)
+{
+    return ft_intake_device_verified(in) &&
            ft_ram_hash(in->ram, progress, opaque) == in->commit.ram_hash;
 }

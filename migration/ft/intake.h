@@ -76,4 +76,7 @@ void ft_intake_apply(FtIntake *in, void (*progress)(void *), void *opaque);
 /** ft_intake_verify: the committed state has the hashes of its COMMIT */
 bool ft_intake_verify(FtIntake *in, void (*progress)(void *), void *opaque);
 
+/** ft_intake_device_verified: that part of it which is device state */
+bool ft_intake_device_verified(const FtIntake *in);
+
 #endif

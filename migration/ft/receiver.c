@@ -137,8 +137,11 @@ static bool verify(FtSession *s)
         return true;
     }
     qatomic_inc(&ft_counters.checks_failed);
-    say_failed(s, "self-check: the secondary's copy of the guest differs from "
-               "the primary's");
+    say_failed(s, ft_intake_device_verified(&s->intake) ?
+               "self-check: the secondary's copy of the guest differs from "
+               "the primary's in memory" :
+               "self-check: the secondary's copy of the guest differs from "
+               "the primary's in its devices");
     return false;
 }
 
