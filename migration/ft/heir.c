@@ -40,6 +40,14 @@ static FtChannel *old_primary;
 static void decided(bool won, const char *why, bool ended);
 static void inherit(void *opaque);
 
+void ft_heir_close_old_primary(void)
+{
+    if (old_primary) {
+        ft_channel_close(old_primary);
+        old_primary = NULL;
+    }
+}
+
 static void drain_old_primary(void *opaque)
 {
     FtRecord rec;
@@ -56,9 +64,7 @@ static void drain_old_primary(void *opaque)
 /* So that what was said last arrives, over whichever link is left */
 static void keep_open(FtSession *s)
 {
-    if (old_primary) {
-        ft_channel_close(old_primary);
-    }
+    ft_heir_close_old_primary();
     old_primary = s->ch;
     s->ch = NULL;
     if (ft_channel_links(old_primary) && ft_channel_retire(old_primary)) {
@@ -361,12 +367,4 @@ void ft_heir_forget(FtSession *s)
 FtChannel *ft_heir_old_primary(void)
 {
     return old_primary;
-}
-
-void ft_heir_close_old_primary(void)
-{
-    if (old_primary) {
-        ft_channel_close(old_primary);
-        old_primary = NULL;
-    }
 }

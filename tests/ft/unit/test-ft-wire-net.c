@@ -7,36 +7,8 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/ft/hash.h"
 #include "migration/ft/wire.h"
-
-static void put_raw(GByteArray *out, uint32_t type, uint32_t flags,
-                    uint32_t length, const void *payload, uint32_t bytes)
-{
-    uint8_t head[16];
-    uint64_t hash;
-
-    stl_be_p(head, type);
-    stl_be_p(head + 4, flags);
-    stl_be_p(head + 8, length);
-    hash = ft_hash(payload, bytes, ft_hash(head, 12, 0));
-    stl_be_p(head + 12, (uint32_t)hash);
-    g_byte_array_append(out, head, sizeof(head));
-    if (bytes) {
-        g_byte_array_append(out, payload, bytes);
-    }
-}
-
-static FtRecord next_record(const GByteArray *buf)
-{
-    FtRecord rec;
-
-    g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &error_abort),
-                    ==, 1);
-    g_assert_cmpuint(rec.total, ==, buf->len);
-    g_assert(rec.payload == buf->data + 16);
-    return rec;
-}
+#include "wire-raw.h"
 
 static void test_packet(void)
 {
@@ -58,7 +30,7 @@ static void test_packet(void)
     FtRecord rec;
 
     ft_wire_put_packet(buf, &p);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_packet(&rec, &q, &error_abort));
     g_assert_cmpstr(q.nic, ==, p.nic);
     g_assert_cmpint(q.queue, ==, 3);
@@ -72,8 +44,8 @@ static void test_packet(void)
 
         stw_be_p(payload + 4, heads[i].name);
         g_byte_array_set_size(buf, 0);
-        put_raw(buf, FT_REC_PACKET, 0, 16, payload, 16);
-        rec = next_record(buf);
+        wire_put_raw(buf, FT_REC_PACKET, 0, 16, payload, 16);
+        rec = wire_next_record(buf);
         q.nic = NULL;
         g_assert_cmpint(ft_wire_get_packet(&rec, &q, &err), ==,
                         heads[i].good);
@@ -103,7 +75,7 @@ static void test_carried(void)
             ft_wire_put_carried(buf, &p[i]);
         }
         ft_wire_end(buf, start);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         g_assert_cmpuint((uint32_t)ldl_be_p(buf->data), ==, 0x8000001f + t);
         g_assert_cmpuint(rec.length, ==, 16 + 3 * 12 + 5 + 14 + 1 + 1 + 2);
         g_assert_cmpstr(ft_rec_name(rec.type), ==, t ? "INPUT" : "OUTPUT");
@@ -157,7 +129,7 @@ static void test_carried_wrong(void)
         stl_be_p(payload + 16, cases[i].length);
         stw_be_p(payload + 22, cases[i].header);
         stw_be_p(payload + 24, cases[i].name);
-        put_raw(buf, FT_REC_INPUT, 0, cases[i].bytes, payload,
+        wire_put_raw(buf, FT_REC_INPUT, 0, cases[i].bytes, payload,
                 cases[i].bytes);
         exact = g_memdup2(buf->data, buf->len);
         g_assert_cmpint(ft_wire_next(exact, buf->len, &rec, &error_abort),
@@ -184,7 +156,7 @@ static void test_uplinks(void)
         }
         g_byte_array_set_size(buf, 0);
         ft_wire_put_uplinks(buf, u);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         g_assert_cmpuint((uint32_t)ldl_be_p(buf->data), ==, 0x8000001b);
         g_assert_cmpuint(rec.length, ==, 8 + 16 * n);
         g_assert_cmpstr(ft_rec_name(rec.type), ==, "UPLINK");
@@ -220,7 +192,7 @@ static void test_uplinks_wrong(void)
 
         stl_be_p(payload, cases[i].n);
         stl_be_p(payload + 16, cases[i].state);
-        put_raw(buf, 0x8000001b, 0, cases[i].bytes, payload, cases[i].bytes);
+        wire_put_raw(buf, 0x8000001b, 0, cases[i].bytes, payload, cases[i].bytes);
         exact = g_memdup2(buf->data, buf->len);
         g_assert_cmpint(ft_wire_next(exact, buf->len, &rec, &error_abort),
                         ==, 1);
@@ -239,7 +211,7 @@ static void test_attach(void)
     FtRecord rec;
 
     ft_wire_put_attach(buf, (const uint8_t *)"0123456789abcdef", 15);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_attach(&rec, &session, &link, &error_abort));
     g_assert_cmpmem(session, 16, "0123456789abcdef", 16);
     g_assert_cmpuint(link, ==, 15);
@@ -249,7 +221,7 @@ static void test_attach(void)
         g_byte_array_set_size(buf, 0);
         ft_wire_put_attach(buf, (const uint8_t *)"0123456789abcdef",
                            wrong[i]);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         g_assert(!ft_wire_get_attach(&rec, &session, &link, &err));
         g_assert_nonnull(strstr(error_get_pretty(err), "attach link"));
         error_free(err);
@@ -264,7 +236,7 @@ static void test_received(void)
     FtRecord rec;
 
     ft_wire_put_received(buf, 0xfedcba9876543210ULL, 0x89abcdef);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     ft_wire_get_received(&rec, &received, &age);
     g_assert_cmphex(received, ==, 0xfedcba9876543210ULL);
     g_assert_cmphex(age, ==, 0x89abcdef);

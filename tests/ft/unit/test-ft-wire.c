@@ -10,29 +10,12 @@
 #include "migration/ft/delta.h"
 #include "migration/ft/hash.h"
 #include "migration/ft/wire.h"
+#include "wire-raw.h"
 
 #define PAGE 64
 #define BLOCKS 3
 
 static const uint64_t npages[BLOCKS] = { 8, 4, 2 };
-
-/* What ft_wire_put() would refuse to write: any header, a right check */
-static void put_raw(GByteArray *out, uint32_t type, uint32_t flags,
-                    uint32_t length, const void *payload, uint32_t bytes)
-{
-    uint8_t head[16];
-    uint64_t hash;
-
-    stl_be_p(head, type);
-    stl_be_p(head + 4, flags);
-    stl_be_p(head + 8, length);
-    hash = ft_hash(payload, bytes, ft_hash(head, 12, 0));
-    stl_be_p(head + 12, (uint32_t)hash);
-    g_byte_array_append(out, head, sizeof(head));
-    if (bytes) {
-        g_byte_array_append(out, payload, bytes);
-    }
-}
 
 static void next_fails(const GByteArray *buf, const char *why)
 {
@@ -42,17 +25,6 @@ static void next_fails(const GByteArray *buf, const char *why)
     g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &err), ==, -1);
     g_assert_nonnull(strstr(error_get_pretty(err), why));
     error_free(err);
-}
-
-static FtRecord next_record(const GByteArray *buf)
-{
-    FtRecord rec;
-
-    g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &error_abort),
-                    ==, 1);
-    g_assert_cmpuint(rec.total, ==, buf->len);
-    g_assert(rec.payload == buf->data + 16);
-    return rec;
 }
 
 /* The layout of docs/protocol.rst, byte by byte */
@@ -68,7 +40,7 @@ static void test_layout(void)
     g_assert_cmpuint(out->len, ==, 24);
     g_assert_cmpmem(out->data, 12, head, 12);
     g_assert_cmpmem(out->data + 16, 8, value, 8);
-    put_raw(raw, 13, 0, 8, value, 8);
+    wire_put_raw(raw, 13, 0, 8, value, 8);
     g_assert_cmpmem(out->data, out->len, raw->data, raw->len);
 
     g_assert_cmpuint(sizeof(FtHelloWire), ==, 16);
@@ -144,7 +116,7 @@ static int try_length(uint32_t type, uint32_t length)
     FtRecord rec;
     int ret;
 
-    put_raw(buf, type, 0, length, "", 0);
+    wire_put_raw(buf, type, 0, length, "", 0);
     ret = ft_wire_next(buf->data, buf->len, &rec, &err);
     g_assert_cmpint(ret < 0, ==, err != NULL);
     error_free(err);
@@ -187,7 +159,7 @@ static void test_unknown(void)
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         g_autoptr(GByteArray) buf = g_byte_array_new();
 
-        put_raw(buf, types[i], 0, 1, "x", 1);
+        wire_put_raw(buf, types[i], 0, 1, "x", 1);
         next_fails(buf, "unknown type");
         g_assert_cmpstr(ft_rec_name(types[i]), ==, "unknown");
     }
@@ -198,8 +170,8 @@ static void test_optional(void)
     g_autoptr(GByteArray) buf = g_byte_array_new();
     FtRecord rec;
 
-    put_raw(buf, FT_WIRE_OPTIONAL | 9, 0, 3, "abc", 3);
-    rec = next_record(buf);
+    wire_put_raw(buf, FT_WIRE_OPTIONAL | 9, 0, 3, "abc", 3);
+    rec = wire_next_record(buf);
     g_assert(rec.type & FT_WIRE_OPTIONAL);
     g_assert_cmpuint(rec.length, ==, 3);
     buf->data[17] ^= 1;
@@ -211,8 +183,8 @@ static void test_flags_ignored(void)
     g_autoptr(GByteArray) buf = g_byte_array_new();
     FtRecord rec;
 
-    put_raw(buf, FT_REC_ENDED, 0xdeadbeef, 0, "", 0);
-    rec = next_record(buf);
+    wire_put_raw(buf, FT_REC_ENDED, 0xdeadbeef, 0, "", 0);
+    rec = wire_next_record(buf);
     g_assert_cmpint(rec.type, ==, FT_REC_ENDED);
 }
 
@@ -302,7 +274,7 @@ static void test_hello(void)
     FtRecord rec;
 
     ft_wire_put_hello(buf, "{\"a\": 1}");
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_hello(&rec, &json, &error_abort));
     g_assert_cmpstr(json, ==, "{\"a\": 1}");
 }
@@ -323,7 +295,7 @@ static void test_hello_wrong(void)
         FtRecord rec;
 
         ft_wire_put_hello(buf, "{}");
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         buf->data[16 + cases[i].byte] ^= 1;
         g_assert(!ft_wire_get_hello(&rec, &json, &err));
         g_assert_null(json);
@@ -340,7 +312,7 @@ static void test_welcome(void)
     FtRecord rec;
 
     ft_wire_put_welcome(buf);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
     buf->data[16 + 3] = 9;
     g_assert(ft_wire_get_welcome(&rec, &error_abort));
@@ -371,13 +343,13 @@ static void test_text(void)
         FtRecord rec;
 
         ft_wire_put_text(buf, FT_REC_FAILED, texts[i].sent);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         text = ft_wire_get_text(&rec);
         g_assert_cmpstr(text, ==, texts[i].shown);
 
         g_byte_array_set_size(buf, 0);
         ft_wire_put_end(buf, FT_END_GIVEN_UP, texts[i].sent);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         g_assert(ft_wire_get_end(&rec, &reason, &end, &error_abort));
         g_assert_cmpint(reason, ==, FT_END_GIVEN_UP);
         g_assert_cmpstr(end, ==, texts[i].shown);
@@ -393,12 +365,12 @@ static void test_text_long(void)
     FtRecord rec;
 
     ft_wire_put_text(buf, FT_REC_REFUSE, longer);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     text = ft_wire_get_text(&rec);
     g_assert_cmpuint(strlen(text), ==, FT_WIRE_MAX_TEXT);
     g_byte_array_set_size(buf, 0);
     ft_wire_put_end(buf, FT_END_STOPPED, longer);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_end(&rec, &reason, &end, &error_abort));
     g_assert_cmpuint(strlen(end), ==, FT_WIRE_MAX_TEXT);
 }
@@ -415,7 +387,7 @@ static void test_end_reason(void)
         FtRecord rec;
 
         ft_wire_put_end(buf, wrong[i], "x");
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         g_assert(!ft_wire_get_end(&rec, &reason, &text, &err));
         g_assert_null(text);
         g_assert_nonnull(strstr(error_get_pretty(err), "unknown reason"));
@@ -436,7 +408,7 @@ static void test_numbers(void)
     FtRecord rec;
 
     ft_wire_put_beat(buf, &beat);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     ft_wire_get_beat(&rec, &beat);
     g_assert_cmpuint(beat.counter, ==, 1ULL << 60);
     g_assert_cmpuint(beat.echo, ==, UINT64_MAX - 3);
@@ -444,12 +416,12 @@ static void test_numbers(void)
 
     g_byte_array_set_size(buf, 0);
     ft_wire_put_u64(buf, FT_REC_TAKEOVER, UINT64_MAX - 1);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert_cmpuint(ft_wire_get_u64(&rec), ==, UINT64_MAX - 1);
 
     g_byte_array_set_size(buf, 0);
     ft_wire_put_begin_epoch(buf, 1ULL << 63, BLOCKS, used);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_begin_epoch(&rec, &epoch, BLOCKS, got,
                                      &error_abort));
     g_assert_cmpuint(epoch, ==, 1ULL << 63);
@@ -460,7 +432,7 @@ static void test_numbers(void)
         in.hashed = flags & 1;
         in.durable = flags & 2;
         ft_wire_put_commit(buf, &in);
-        rec = next_record(buf);
+        rec = wire_next_record(buf);
         ft_wire_get_commit(&rec, &c);
         g_assert_cmpuint(c.epoch, ==, 5);
         g_assert_cmpuint(c.npages, ==, 6);
@@ -479,7 +451,7 @@ static void test_commit_flags(void)
     FtRecord rec;
 
     ft_wire_put_commit(buf, &c);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     stl_be_p(buf->data + 16 + 16, ~3u);
     ft_wire_get_commit(&rec, &c);
     g_assert(!c.hashed && !c.durable);
@@ -495,7 +467,7 @@ static void test_begin_256(void)
         used[i] = i * 4096ULL;
     }
     ft_wire_put_begin_epoch(buf, 1, FT_WIRE_MAX_BLOCKS, used);
-    rec = next_record(buf);
+    rec = wire_next_record(buf);
     g_assert(ft_wire_get_begin_epoch(&rec, &epoch, FT_WIRE_MAX_BLOCKS, got,
                                      &error_abort));
     g_assert_cmpmem(got, sizeof(got), used, sizeof(used));
@@ -806,7 +778,7 @@ static void hostile_record(Hostile *h, GByteArray *buf)
         len = g_rand_int_range(h->r, 0, len + 20);
     }
     g_byte_array_set_size(buf, 0);
-    put_raw(buf, type, 0, len, payload, len);
+    wire_put_raw(buf, type, 0, len, payload, len);
     exact = g_memdup2(buf->data, buf->len);
     if (ft_wire_next(exact, buf->len, &rec, NULL) > 0) {
         h->records++;

@@ -44,9 +44,10 @@ class Disk:
 
     `broken` maps a QEMU's name to what its image does wrong, as
     {"primary": dict(iotype="write", errno=5, sector=61440)}: keys of a
-    blkdebug rule; with none of them stop_read() works.  `logged`: keep what power_loss() needs.  `slow` maps a
-    QEMU's name to how many writes a second its image takes.  `shared`: all
-    QEMUs have the same image.  `throttled`: throttle() works.
+    blkdebug rule; with none of them stop_read() works.  `logged`: keep what
+    power_loss() needs.  `slow` maps a QEMU's name to how many writes a second
+    its image takes.  `shared`: all QEMUs have the same image.  `throttled`:
+    throttle() works.
     """
 
     def __init__(self, folder, kind="virtio-blk", form="raw", style="drive",
