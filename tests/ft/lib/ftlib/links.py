@@ -8,7 +8,6 @@
        br0        trunk ---- veth ---- far0  br1 --- tap
 """
 
-import pathlib
 import subprocess
 
 from ftlib import netns, wait
@@ -31,45 +30,23 @@ def address(link):
     return f"{far(link)}:{PORT}"
 
 
-class Host:
-    """A network namespace of its own, kept by a process that sleeps."""
-
-    def __init__(self):
-        self.keeper = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", "unshare", "-n",
-             "sleep", "infinity"], stdin=subprocess.DEVNULL)
-        here = pathlib.Path("/proc/self/ns/net").readlink()
-        there = pathlib.Path(f"/proc/{self.keeper.pid}/ns/net")
-        wait.until("no second namespace", lambda: there.readlink() != here)
-
-    def inside(self):
-        return ["nsenter", f"--net=/proc/{self.keeper.pid}/ns/net", "--"]
+class Host(netns.Host):
+    """The secondary's."""
 
     def ip(self, *words):
-        done = subprocess.run(self.inside() + ["ip", *words], text=True,
-                              capture_output=True)
-        if done.returncode:
-            raise netns.Unavailable(f"ip {' '.join(words)}: "
-                                    f"{done.stderr.strip()}")
-
-    def listening(self, port):
-        return netns.listening(port, self.keeper.pid)
+        self.batch([" ".join(words)])
 
     def cable(self, mine, theirs):
         netns.ip("link", "add", mine, "type", "veth", "peer", "name", theirs,
-                 "netns", str(self.keeper.pid))
+                 "netns", str(self.holder.pid))
         netns.ip("link", "set", mine, "up")
         self.ip("link", "set", theirs, "up")
-
-    def end(self):
-        self.keeper.kill()
-        self.keeper.wait()
 
 
 def mac_of(device, host=None):
     """Of a device here, or on `host`."""
     argv = ["ip", "-o", "link", "show", "dev", device]
-    words = subprocess.check_output((host.inside() if host else []) + argv,
+    words = subprocess.check_output((host.enter() if host else []) + argv,
                                     text=True).split()
     return words[words.index("link/ether") + 1]
 
@@ -103,7 +80,7 @@ class LinkedPair(Pair):
 
     def start_secondary(self, fault=None, extra=(), keys=None, **_):
         near_backend, self.backend = self.backend, self.far_tap
-        self.enter = self.host.inside()
+        self.enter = self.host.enter()
         try:
             self.secondary = self._start(
                 "secondary", self.ft_option("-ft-listen", f"0.0.0.0:{PORT}",

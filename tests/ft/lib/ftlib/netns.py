@@ -17,6 +17,8 @@ import shutil
 import socket
 import subprocess
 
+from ftlib import wait
+
 BRIDGE = "br0"
 CLIENT = "10.77.0.1"
 GUEST = "10.77.0.2"
@@ -124,3 +126,34 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+class Host:
+    """Another network namespace, which lives as long as this process."""
+
+    def __init__(self):
+        # It ends when the pipe does
+        self.holder = subprocess.Popen(["unshare", "-n", "--", "cat"],
+                                       stdin=subprocess.PIPE)
+        self.net = f"/proc/{self.holder.pid}/ns/net"
+        ours = os.readlink("/proc/self/ns/net")
+        wait.until("no namespace for a host",
+                   lambda: os.readlink(self.net) != ours)
+
+    def enter(self):
+        """What to put before a command that is to run here."""
+        return ["nsenter", f"--net={self.net}", "--"]
+
+    def batch(self, lines):
+        """Commands of ip, here."""
+        done = subprocess.run([*self.enter(), "ip", "-batch", "-"], text=True,
+                              input="\n".join(lines), capture_output=True)
+        if done.returncode:
+            raise Unavailable(f"ip on another host: {done.stderr}")
+
+    def listening(self, port):
+        return listening(port, self.holder.pid)
+
+    def end(self):
+        self.holder.stdin.close()
+        self.holder.wait()

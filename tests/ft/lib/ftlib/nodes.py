@@ -41,18 +41,12 @@ def mac(host):
     return f"02:00:00:00:00:{host:02x}"
 
 
-class Node:
-    """A host: a network namespace that lives as long as this process."""
+class Node(netns.Host):
+    """A host of the partition matrix."""
 
     def __init__(self, host):
+        super().__init__()
         self.host = host
-        # It ends when the pipe does
-        self.holder = subprocess.Popen(["unshare", "-n", "--", "cat"],
-                                       stdin=subprocess.PIPE)
-        self.net = f"/proc/{self.holder.pid}/ns/net"
-        ours = os.readlink("/proc/self/ns/net")
-        wait.until("no namespace for a host",
-                   lambda: os.readlink(self.net) != ours)
         port = f"host{host}"
         netns.ip("link", "add", port, "type", "veth", "peer", "name", "eth0",
                  "netns", str(self.holder.pid))
@@ -68,28 +62,11 @@ class Node:
         return (f"neigh replace {address(other)} lladdr {where} dev eth0 "
                 "nud permanent")
 
-    def enter(self):
-        """What to put before a command that is to run here."""
-        return ["nsenter", f"--net={self.net}", "--"]
-
-    def batch(self, lines):
-        done = subprocess.run([*self.enter(), "ip", "-batch", "-"], text=True,
-                              input="\n".join(lines), capture_output=True)
-        if done.returncode:
-            raise netns.Unavailable(f"host {self.host}: {done.stderr}")
-
     def set_cuts(self, before, after):
         """Of frames from here, to the hosts named."""
         self.batch([self.neighbour(other, NOBODY if other in after else
                                    mac(other))
                     for other in sorted(before ^ after)])
-
-    def listening(self, port):
-        return netns.listening(port, self.holder.pid)
-
-    def end(self):
-        self.holder.stdin.close()
-        self.holder.wait()
 
 
 class Network:
