@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "chardev/char.h"
+#include "migration/vmstate.h"
 #include "migration/ft/ft.h"
 
 int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all)
@@ -12,8 +13,10 @@ int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all)
     return qemu_chr_write(chr, buf, len, write_all);
 }
 
-int ft_vmstate_bulk(QEMUFile *f, const VMStateField *field, void *elems,
-                    int n, JSONWriter *vmdesc)
+const VMStateField *ft_vmstate_write(QEMUFile *f,
+                                     const VMStateDescription *vmsd,
+                                     void *opaque, JSONWriter *vmdesc,
+                                     int version_id)
 {
-    return n;
+    return vmsd->fields;
 }

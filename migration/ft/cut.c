@@ -190,21 +190,16 @@ static int64_t lap(int64_t *since)
 /* Everything between stop and resume; the guest stands still */
 static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
 {
-    int64_t t = get_clock();
-    const uint8_t *state;
-    size_t len;
+    int64_t t = get_clock(), check = 0;
 
     qemu_flush_coalesced_mmio_buffer();
     if (!cut->last) {
         global_state_store();
     }
-    state = ft_device_save(&len, errp);
-    if (!state) {
+    if (!ft_device_save(cut->device, hash ? &check : NULL, errp)) {
         return false;
     }
-    g_byte_array_set_size(cut->device, 0);
-    g_byte_array_append(cut->device, state, len);
-    cut->save = lap(&t);
+    cut->save = lap(&t) - check;
 
     ft_ram_refresh(ram);
     cut->npages = ft_harvest(ram, &cut->list);
@@ -213,11 +208,11 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
     copy_pages(cut, ram);
     cut->hashed = hash;
     cut->copy = lap(&t);
-    cut->check = 0;
+    cut->check = check;
     if (hash) {
         cut->ram_hash = ft_ram_hash(ram, NULL, NULL);
-        cut->device_hash = ft_hash(state, len, 0);
-        cut->check = lap(&t);
+        cut->device_hash = ft_hash(cut->device->data, cut->device->len, 0);
+        cut->check += lap(&t);
         cut->copy += cut->check;
     }
     return true;

@@ -9,8 +9,9 @@
  * that KVM keeps; so it is stopped for the save alone, and the offsets are
  * put back as they were, as if it had never stood still.
  *
- * The buffer.  QEMUFile writes to a channel buffer that keeps its
- * allocation between saves: nothing grows while the vCPUs stand still.
+ * The buffer.  QEMUFile writes to a channel that is lent the caller's array,
+ * which keeps its allocation: nothing is copied once more, and nothing grows
+ * while the vCPUs stand still.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -23,10 +24,11 @@
 #include "system/cpu-timers.h"
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
-#include "compat.h"
 #include "migration/qemu-file.h"
+#include "checkpoint.h"
+#include "compat.h"
 #include "device.h"
-#include "vmstate-bulk.h"
+#include "vmstate-write.h"
 
 #define BUFFER_SIZE (1 * MiB)
 #define SECTION_FULL 0x04       /* QEMU_VM_SECTION_FULL */
@@ -39,6 +41,7 @@
 /* Main loop only */
 static QIOChannelBuffer *buffer;
 static QEMUFile *file;
+static bool by_plan = true;     /* until it was found to be wrong */
 
 typedef struct Clock {
     int64_t clock_offset, ticks_offset;
@@ -68,34 +71,93 @@ static void restart_clock(Clock c)
                          &timers_state.vm_clock_lock);
 }
 
-const uint8_t *ft_device_save(size_t *len, Error **errp)
+static void lend(GByteArray *state)
 {
-    Clock c;
-    int ret;
-
-    if (!buffer) {
-        buffer = qio_channel_buffer_new(BUFFER_SIZE);
+    if (!file) {
+        buffer = qio_channel_buffer_new(0);
         file = qemu_file_new_output(QIO_CHANNEL(buffer));
     }
+    g_byte_array_set_size(state, MAX(state->len, BUFFER_SIZE));
+    buffer->data = state->data;
+    buffer->capacity = state->len;
     buffer->usage = 0;
     qio_channel_io_seek(QIO_CHANNEL(buffer), 0, 0, NULL);
+}
 
-    c = stop_clock();
-    ft_vmstate_bulk_enable(true);
+static void take_back(GByteArray *state, bool ok)
+{
+    /* It may have grown, and moved */
+    state->data = g_steal_pointer(&buffer->data);
+    buffer->capacity = 0;
+    g_byte_array_set_size(state, ok ? buffer->usage : 0);
+    if (!ok) {
+        /* What a save has left in the file is not for the next one */
+        qemu_fclose(g_steal_pointer(&file));
+        object_unref(OBJECT(g_steal_pointer(&buffer)));
+    }
+}
+
+static int save_devices(GByteArray *state, bool plan)
+{
+    int ret;
+
+    lend(state);
+    if (plan) {
+        ft_vmstate_write_enable(true);
+    }
     ret = qemu_save_device_state(file);
-    ft_vmstate_bulk_enable(false);
-    restart_clock(c);
-
-    if (ret >= 0) {
+    if (plan) {
+        ft_vmstate_write_enable(false);
+    }
+    if (!ret) {
         ret = qemu_fflush(file);
     }
-    if (ret < 0) {
-        error_setg(errp, "saving the device state failed: %s",
-                   strerror(-ret));
-        return NULL;
+    take_back(state, !ret);
+    return ret;
+}
+
+/*
+ * Self-check: upstream's own loop has to write the same; the clock is still.
+ * If it does not, what it wrote is right, this time and from now on.
+ */
+static void compare_loop(GByteArray *state)
+{
+    g_autoptr(GByteArray) again = g_byte_array_new();
+    g_autofree char *section = NULL;
+
+    if (save_devices(again, false)) {
+        return;                 /* which would not be a fault of the plan */
     }
-    *len = buffer->usage;
-    return buffer->data;
+    section = ft_device_differs(state->data, state->len, again->data,
+                                again->len);
+    if (section) {
+        error_report("fault tolerance: self-check: the state of %s is not "
+                     "what QEMU itself would write; QEMU writes all of it "
+                     "from now on, which takes longer", section);
+        ft_counters.checks_failed++;
+        g_byte_array_set_size(state, 0);
+        g_byte_array_append(state, again->data, again->len);
+        by_plan = false;
+    }
+}
+
+bool ft_device_save(GByteArray *state, int64_t *check, Error **errp)
+{
+    Clock c = stop_clock();
+    int ret = save_devices(state, by_plan);
+
+    if (!ret && check && by_plan) {
+        int64_t start = get_clock();
+
+        compare_loop(state);
+        *check = get_clock() - start;
+    }
+    restart_clock(c);
+    if (ret) {
+        error_setg(errp, "saving the device state failed: %s",
+                   strerror(abs(ret)));
+    }
+    return !ret;
 }
 
 bool ft_device_load(const uint8_t *state, size_t len, Error **errp)
@@ -177,10 +239,14 @@ static bool find_section(const uint8_t *s, size_t len, const Section *like,
     return false;
 }
 
-/* What a reload may change without harm: when and where it was stored */
+/*
+ * What a second save may change without harm: when and where it was stored,
+ * and a clock that KVM is asked for each time
+ */
 static bool may_differ(const char *name)
 {
     return g_str_equal(name, "globalstate") ||
+           g_str_equal(name, "kvmclock") ||
            g_str_has_suffix(name, "mc146818rtc");
 }
 

@@ -9,12 +9,17 @@
 /**
  * ft_device_save: the state of all devices, in upstream's format
  *
+ * @state: what is in it is replaced; to be used again, since it keeps its
+ *     memory
+ * @check: NULL; or compare with what is written without vmstate-write.c,
+ *     report and count a difference, and set the time that took, ns
+ *
  * Main loop, BQL held, no vCPU running, block devices drained.  Whether or
  * not the VM's clock runs, the state holds the clock's value and the clock
- * goes on undisturbed.  Returns the bytes, valid until the next call, with
- * @len set; NULL with @errp set when a device fails to save.
+ * goes on undisturbed.  False with @errp set, and @state empty, when a
+ * device fails to save.
  */
-const uint8_t *ft_device_save(size_t *len, Error **errp);
+bool ft_device_save(GByteArray *state, int64_t *check, Error **errp);
 
 /**
  * ft_device_load: load what ft_device_save() wrote

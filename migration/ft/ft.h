@@ -54,15 +54,17 @@ bool ft_cut_active(void);
 int ft_chr_write(Chardev *chr, const uint8_t *buf, int len, bool write_all);
 
 /**
- * ft_vmstate_bulk: write an array of plain fields in one go
+ * ft_vmstate_write: write the fields of a description faster
  *
- * @field, @elems, @n: the array vmstate_save_state() is about to write
- *     element by element; @elems is not yet dereferenced for VMS_POINTER
+ * @opaque, @vmdesc, @version_id: what vmstate_save_state_v() was given
  *
- * Writes exactly the bytes vmstate_save_state() would.  Returns the number
- * of elements left to write: 0, or @n when this array is none of ours.
+ * Writes exactly the bytes vmstate_save_state_v() would.  Returns the fields
+ * that are left to it: the end of a list; or all of them when this is not for
+ * us; or, for an error, one whose put() returns it.
  */
-int ft_vmstate_bulk(QEMUFile *f, const VMStateField *field, void *elems,
-                    int n, JSONWriter *vmdesc);
+const VMStateField *ft_vmstate_write(QEMUFile *f,
+                                     const VMStateDescription *vmsd,
+                                     void *opaque, JSONWriter *vmdesc,
+                                     int version_id);
 
 #endif

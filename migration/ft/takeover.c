@@ -69,22 +69,20 @@ bool ft_committed_guest_is_off(const FtIntake *in)
 /* Self-check: what was loaded, saved again, has to be what was loaded */
 static void compare_reload(const FtIntake *in)
 {
+    g_autoptr(GByteArray) again = g_byte_array_new();
     g_autofree char *section = NULL;
-    const uint8_t *again;
     Error *err = NULL;
-    size_t len;
 
     if (!ft_opts.self_check) {
         return;
     }
-    again = ft_device_save(&len, &err);
-    if (!again) {
+    if (!ft_device_save(again, NULL, &err)) {
         error_report_err(err);
         ft_counters.checks_failed++;
         return;
     }
     section = ft_device_differs(in->device->data, in->device->len,
-                                again, len);
+                                again->data, again->len);
     if (section) {
         error_report("fault tolerance: self-check: the state of %s changed "
                      "by loading it", section);
