@@ -46,6 +46,15 @@ void ft_vcpu_idle(CPUState *cpu, bool idle);
 bool ft_cut_active(void);
 
 /**
+ * ft_ram_written: a device writes guest RAM through a pointer it keeps
+ *
+ * @host: what it writes, @len bytes, before the BQL is next dropped
+ *
+ * Marks the pages dirty, as the end of a mapping would.  BQL held.
+ */
+void ft_ram_written(void *host, size_t len);
+
+/**
  * ft_chr_write: what a front end writes to @chr
  *
  * Holds the bytes until their epoch is committed when @chr is a console of

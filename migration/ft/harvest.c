@@ -34,10 +34,12 @@
 #include "exec/memory.h"
 #define physical_memory_dirty_bits_cleared \
     cpu_physical_memory_dirty_bits_cleared
+#define physical_memory_set_dirty_range cpu_physical_memory_set_dirty_range
 #endif
 #include "exec/ramlist.h"
 #include "exec/target_page.h"
 #include "qapi/error.h"
+#include "ft.h"
 #include "harvest.h"
 
 bool ft_harvest_start(Error **errp)
@@ -53,6 +55,22 @@ bool ft_harvest_start(Error **errp)
 void ft_harvest_stop(void)
 {
     memory_global_dirty_log_stop(GLOBAL_DIRTY_MIGRATION);
+}
+
+void ft_ram_written(void *host, size_t len)
+{
+    ram_addr_t first;
+
+    if (likely(!global_dirty_tracking)) {
+        return;
+    }
+    RCU_READ_LOCK_GUARD();
+    first = qemu_ram_addr_from_host(host);
+    /* Else a bounce buffer */
+    if (first != RAM_ADDR_INVALID) {
+        physical_memory_set_dirty_range(first, len,
+                                        1 << DIRTY_MEMORY_MIGRATION);
+    }
 }
 
 static unsigned long *word_at(unsigned long *const *blocks, uint64_t page)

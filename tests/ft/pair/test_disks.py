@@ -188,6 +188,37 @@ class Flash:
                 f"file={self.images[side]}"]
 
 
+SATA = "/sys/bus/pci/devices/0000:00:1f.2"
+UNUSED = 0x60000                # Linux leaves the first MiB alone
+
+
+def test_sata_answer(t):
+    """What a SATA controller writes through a pointer that it keeps is on
+    both sides, though no guest touches that page and no mapping ends."""
+    pair = t.pair(model="q35").start()
+    # Memory and bus master on: the driver has switched them off
+    sh(pair.primary, f"echo 0000:00:1f.2 >{SATA}/driver/unbind; printf "
+       f"'\\007' | dd of={SATA}/config bs=1 seek=4 conv=notrunc")
+    bar = pair.primary.console.ask(f"run sed -n 6p {SATA}/resource").split()
+    port = int(bar[0], 16) + 0x100
+
+    def register(at, value):
+        sh(pair.primary, f"devmem {port + at} 32 {value}")
+
+    register(0x08, UNUSED)      # where the device's words go to
+    register(0x0c, 0)
+    register(0x2c, 1)           # reset, so that it has something to say
+    register(0x2c, 0)
+    pair.wait_epochs(2)
+    register(0x18, 0x10)        # now it may
+    pair.wait_epochs(2)
+    pair.check_self()
+    for qemu in (pair.primary, pair.secondary):
+        found = qemu.command("human-monitor-command",
+                             {"command-line": f"xp /1xb {UNUSED + 0x40}"})
+        assert_equal(found.split()[1], "0x34", f"its word on {qemu.name}")
+
+
 FIO = ("fio --name=mix --filename={0} --rw=randrw --rwmixread=30 "
        "--bsrange=512-128k --bs_unaligned=0 --size=24M --io_size=24M "
        "--verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 "
