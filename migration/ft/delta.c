@@ -7,12 +7,85 @@
  * pointers and short strings, and a word is the smallest unit for which
  * the header of a run (4 bytes) pays.  A run ends at the first equal word:
  * going on across it would cost 8 bytes to save a header of 4.
+ *
+ * Nearly half of the pages that were written hold what they held before, and
+ * most of the others nearly so: what is equal is skipped by lines of 64 bytes,
+ * with the processor's wide registers where it has them.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "delta.h"
+#ifdef __x86_64__
+#include <immintrin.h>
+#include "host/cpuinfo.h"
+#endif
 
 #define WORD 8
+#define LINE_WORDS 8
+
+bool ft_delta_narrow;
+
+/* The first line from word @i on that differs; the last may be short */
+static uint32_t skip_words(const uint64_t *o, const uint64_t *n, uint32_t i,
+                           uint32_t words)
+{
+    for (; i + LINE_WORDS <= words; i += LINE_WORDS) {
+        uint64_t differ = 0;
+
+        for (uint32_t w = 0; w < LINE_WORDS; w++) {
+            differ |= o[i + w] ^ n[i + w];
+        }
+        if (differ) {
+            break;
+        }
+    }
+    return i;
+}
+
+#ifdef __x86_64__
+static uint32_t __attribute__((target("avx2")))
+skip_avx2(const uint64_t *o, const uint64_t *n, uint32_t i, uint32_t words)
+{
+    for (; i + LINE_WORDS <= words; i += LINE_WORDS) {
+        const __m256i *x = (const __m256i *)(o + i);
+        const __m256i *y = (const __m256i *)(n + i);
+        __m256i d = _mm256_or_si256(
+            _mm256_xor_si256(_mm256_loadu_si256(x), _mm256_loadu_si256(y)),
+            _mm256_xor_si256(_mm256_loadu_si256(x + 1),
+                             _mm256_loadu_si256(y + 1)));
+
+        if (!_mm256_testz_si256(d, d)) {
+            break;
+        }
+    }
+    return i;
+}
+#endif
+
+static uint32_t skip_equal(const uint64_t *o, const uint64_t *n, uint32_t i,
+                           uint32_t words)
+{
+#ifdef __x86_64__
+    if ((cpuinfo & CPUINFO_AVX2) && !ft_delta_narrow) {
+        return skip_avx2(o, n, i, words);
+    }
+#endif
+    return skip_words(o, n, i, words);
+}
+
+static inline uint32_t next_difference(const uint64_t *o, const uint64_t *n,
+                                       uint32_t i, uint32_t words)
+{
+    for (; i < words; i++) {
+        if (i % LINE_WORDS == 0) {
+            i = skip_equal(o, n, i, words);
+        }
+        if (i < words && o[i] != n[i]) {
+            break;
+        }
+    }
+    return MIN(i, words);
+}
 
 int ft_page_delta(const void *old, const void *new, uint32_t page_size,
                   uint8_t *out, uint32_t max)
@@ -20,25 +93,20 @@ int ft_page_delta(const void *old, const void *new, uint32_t page_size,
     const uint64_t *o = old, *n = new;
     uint32_t words = page_size / WORD, i = 0, used = 0;
 
-    while (i < words) {
-        uint32_t first, last;
+    while ((i = next_difference(o, n, i, words)) < words) {
+        uint32_t first = i, len;
 
-        if (o[i] == n[i]) {
+        do {
             i++;
-            continue;
-        }
-        first = last = i;
-        while (++i < words && o[i] != n[i]) {
-            last = i;
-        }
-        if (used + 4 + (last - first + 1) * WORD > max) {
+        } while (i < words && o[i] != n[i]);
+        len = (i - first) * WORD;
+        if (used + 4 + len > max) {
             return -1;
         }
         stw_be_p(out + used, first);
-        stw_be_p(out + used + 2, last - first + 1);
-        memcpy(out + used + 4, n + first, (last - first + 1) * WORD);
-        used += 4 + (last - first + 1) * WORD;
-        i = last + 1;
+        stw_be_p(out + used + 2, i - first);
+        memcpy(out + used + 4, n + first, len);
+        used += 4 + len;
     }
     return used;
 }

@@ -9,6 +9,9 @@
 #ifndef MIGRATION_FT_DELTA_H
 #define MIGRATION_FT_DELTA_H
 
+/* For tests: do without the processor's wide registers */
+extern bool ft_delta_narrow;
+
 /**
  * ft_page_delta: encode what changed from @old to @new
  *

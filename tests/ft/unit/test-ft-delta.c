@@ -100,6 +100,80 @@ static void test_page_room(void)
     }
 }
 
+/* Runs word by word, as protocol.rst has it: what must come out */
+static uint32_t plain_delta(const uint64_t *old, const uint64_t *new,
+                            uint32_t words, uint8_t *out)
+{
+    uint32_t used = 0, head = 0;
+    bool open = false;
+
+    for (uint32_t i = 0; i < words; i++) {
+        if (old[i] == new[i]) {
+            open = false;
+            continue;
+        }
+        if (!open) {
+            head = used;
+            stw_be_p(out + used, i);
+            stw_be_p(out + used + 2, 0);
+            used += 4;
+            open = true;
+        }
+        stw_be_p(out + head + 2, lduw_be_p(out + head + 2) + 1);
+        memcpy(out + used, new + i, 8);
+        used += 8;
+    }
+    return used;
+}
+
+static void compare_plain(const uint64_t *old, const uint64_t *new,
+                          uint32_t words)
+{
+    uint8_t out[PAGE * 3 / 2], expected[PAGE * 3 / 2];
+    uint32_t len = plain_delta(old, new, words, expected);
+
+    g_assert_cmpint(ft_page_delta(old, new, words * 8, out, sizeof(out)), ==,
+                    len);
+    g_assert_cmpmem(out, len, expected, len);
+}
+
+/*
+ * Equal lines of 64 bytes are skipped: runs that begin and end on each side
+ * of each border, a single bit in each byte of a line, pages that end within
+ * one, and pages that are aligned to a word only
+ */
+static void test_page_lines(const void *narrow)
+{
+    uint64_t old[WORDS + 1], new[WORDS + 1];
+
+    ft_delta_narrow = narrow;
+    for (int i = 0; i <= WORDS; i++) {
+        old[i] = new[i] = i * 0x0102030405060708ULL;
+    }
+    for (int border = 0; border <= WORDS; border += 8) {
+        for (int first = MAX(border - 2, 0); first <= border; first++) {
+            for (int n = 1; n <= 11 && first + n <= WORDS; n++) {
+                memcpy(new, old, sizeof(new));
+                for (int i = 0; i < n; i++) {
+                    new[first + i] ^= 1ULL << i;
+                }
+                compare_plain(old, new, WORDS);
+                compare_plain(old + 1, new + 1, WORDS);
+            }
+        }
+    }
+    for (int bit = 0; bit < 64 * 8; bit++) {
+        memcpy(new, old, sizeof(new));
+        new[64 + bit / 64] ^= 1ULL << (bit % 64);
+        compare_plain(old, new, WORDS);
+        compare_plain(old + 1, new + 1, WORDS);
+        for (int words = 56; words < 80; words++) {
+            compare_plain(old, new, words);
+        }
+    }
+    ft_delta_narrow = false;
+}
+
 static void test_page_round_trip(void)
 {
     GRand *r = g_rand_new_with_seed(1);
@@ -395,6 +469,9 @@ int main(int argc, char **argv)
     ADD_CASES("/ft/delta/page/encode/", page_cases, test_page_encode);
     ADD_CASES("/ft/delta/page/valid/", page_valid, test_page_valid);
     g_test_add_func("/ft/delta/page/room", test_page_room);
+    g_test_add_data_func("/ft/delta/page/lines", NULL, test_page_lines);
+    g_test_add_data_func("/ft/delta/page/lines-narrow", "narrow",
+                         test_page_lines);
     g_test_add_func("/ft/delta/page/round-trip", test_page_round_trip);
     ADD_CASES("/ft/delta/device/encode/", join_cases, test_device_encode);
     ADD_CASES("/ft/delta/device/valid/", device_valid, test_device_valid);
