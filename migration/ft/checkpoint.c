@@ -138,7 +138,7 @@ static void take_cut(FtCutCause cause)
         ft_fault(FT_FAULT_SWITCH_CUT);
     }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done(cp.cut.total - cp.cut.check, cp.cut.check);
+    ft_pacer_cut_done(&cp.cut);
     ft_epoch_sent(&cp.epoch);
     cp.sent_at = ft_lease_now();
     cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;

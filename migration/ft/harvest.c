@@ -73,10 +73,36 @@ void ft_ram_written(void *host, size_t len)
     }
 }
 
-static unsigned long *word_at(unsigned long *const *blocks, uint64_t page)
+/*
+ * The words of the bitmap from @page on that lie side by side, for @n pages
+ * at most.  RAM blocks start on a multiple of BITS_PER_LONG pages, so words
+ * are never shared.
+ */
+static unsigned long *words_at(unsigned long *const *blocks, uint64_t page,
+                               uint64_t n, uint64_t *words)
 {
-    return &blocks[page / DIRTY_MEMORY_BLOCK_SIZE]
-                  [(page % DIRTY_MEMORY_BLOCK_SIZE) / BITS_PER_LONG];
+    uint64_t at = page % DIRTY_MEMORY_BLOCK_SIZE;
+
+    *words = DIV_ROUND_UP(MIN(n, DIRTY_MEMORY_BLOCK_SIZE - at),
+                          BITS_PER_LONG);
+    return &blocks[page / DIRTY_MEMORY_BLOCK_SIZE][at / BITS_PER_LONG];
+}
+
+/* Take the bits of one word, the first of which is @page of @n */
+static void harvest_word(unsigned long *word, uint64_t page, uint64_t n,
+                         uint32_t index, FtArena *list)
+{
+    unsigned long found = qatomic_xchg(word, 0);
+
+    if (n - page < BITS_PER_LONG) {
+        found &= BITMAP_LAST_WORD_MASK(n - page);
+    }
+    while (found && list) {
+        FtPageId *id = (FtPageId *)ft_arena_take(list, sizeof(*id));
+
+        *id = ft_page_id(index, page + ctzl(found));
+        found &= found - 1;
+    }
 }
 
 /* Take the bits of one block, and list them; true when there was any */
@@ -84,26 +110,18 @@ static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
                           uint32_t index, FtArena *list)
 {
     int bits = qemu_target_page_bits();
-    uint64_t first = b->offset >> bits, n = b->used >> bits;
+    uint64_t first = b->offset >> bits, n = b->used >> bits, words;
     bool any = false;
 
-    /* Blocks start on a multiple of BITS_PER_LONG pages */
-    for (uint64_t page = 0; page < n; page += BITS_PER_LONG) {
-        unsigned long *word = word_at(dirty, first + page), found;
+    for (uint64_t page = 0; page < n; page += words * BITS_PER_LONG) {
+        unsigned long *word = words_at(dirty, first + page, n - page, &words);
 
-        if (!*word) {
-            continue;
-        }
-        found = qatomic_xchg(word, 0);
-        any = true;
-        if (n - page < BITS_PER_LONG) {
-            found &= BITMAP_LAST_WORD_MASK(n - page);
-        }
-        while (found && list) {
-            FtPageId *id = (FtPageId *)ft_arena_take(list, sizeof(*id));
-
-            *id = ft_page_id(index, page + ctzl(found));
-            found &= found - 1;
+        for (uint64_t i = 0; i < words; i++) {
+            if (word[i]) {
+                harvest_word(&word[i], page + i * BITS_PER_LONG, n, index,
+                             list);
+                any = true;
+            }
         }
     }
     return any;
@@ -129,9 +147,30 @@ uint64_t ft_harvest(const FtRam *ram, FtArena *list)
     return list ? (list->used - before) / sizeof(FtPageId) : 0;
 }
 
-uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)
+static uint64_t count_block(unsigned long *const *dirty, const FtBlock *b,
+                            uint64_t enough)
 {
     int bits = qemu_target_page_bits();
+    uint64_t first = b->offset >> bits, n = b->used >> bits, words;
+    uint64_t count = 0;
+
+    for (uint64_t page = 0; page < n; page += words * BITS_PER_LONG) {
+        unsigned long *word = words_at(dirty, first + page, n - page, &words);
+
+        for (uint64_t i = 0; i < words && count < enough; i++) {
+            unsigned long found = qatomic_read(&word[i]);
+
+            /* Hardly any is set, and the compiler's ctpopl() is a call */
+            if (unlikely(found)) {
+                count += ctpopl(found);
+            }
+        }
+    }
+    return count;
+}
+
+uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)
+{
     uint64_t count = 0;
 
     memory_global_dirty_log_sync(false);
@@ -140,12 +179,7 @@ uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)
         &ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])->blocks;
 
     for (uint32_t i = 0; i < ram->n && count < enough; i++) {
-        const FtBlock *b = &ram->blocks[i];
-        uint64_t first = b->offset >> bits, n = b->used >> bits;
-
-        for (uint64_t page = 0; page < n; page += BITS_PER_LONG) {
-            count += ctpopl(qatomic_read(word_at(dirty, first + page)));
-        }
+        count += count_block(dirty, &ram->blocks[i], enough - count);
     }
     return count;
 }

@@ -95,8 +95,8 @@ static QemuOptsList ft_opts_list = {
         }, {
             .name = "dirty-limit",
             .type = QEMU_OPT_NUMBER,
-            .help = "pages the guest may dirty before a checkpoint comes "
-                    "early",
+            .help = "pages the guest may dirty at most before a checkpoint "
+                    "comes early",
             .def_value_str = "4096",
         }, {
             .name = "timeout",

@@ -23,9 +23,16 @@
  * loses to upstream COLO; waiting for sleep alone makes a busy guest wait
  * for the cap each time (measured: docs/internals.rst).
  *
- * Earlier, too, when the guest has dirtied as many pages as "dirty-limit":
+ * Earlier, too, when the guest has dirtied as many pages as "dirty-limit", or
+ * as can be copied in COPY_NS going by what cuts have taken for a page lately:
  * the pause grows with them; or written so much to its disks that the peer
- * should not have to keep more.
+ * should not have to keep more.  The next look at the dirty pages comes when,
+ * at the present rate, half of what is left will have been written, so that a
+ * limit is not overrun by much, and a quiet guest is not looked at often.  A
+ * look goes through a bit for each page of the guest, and with KVM fetches the
+ * log of every slot, so that it takes longer the more memory there is: what
+ * looks have cost lately is one part in LOOK_SHARE of the time between them,
+ * unless that would leave fewer than four in an interval.
  *
  * Timers of the real-time clock and event notifiers run at top level of the
  * main loop, which is where a cut may run.
@@ -42,8 +49,12 @@
 #include "pacer.h"
 #include "vcpu.h"
 
-/* Looking is free with TCG; with KVM it fetches the log of every slot */
-#define DIRTY_POLL_MS (tcg_enabled() ? 5 : 20)
+#define LOOK_NS (tcg_enabled() ? 5000000 : 20000000)
+#define LOOKS 5                 /* so much more often when much is written */
+#define LOOK_SHARE 50           /* of the time, for one part of looking */
+#define LOOK_SOME_NS 100000
+#define COPY_NS 1800000         /* of a pause, for copying pages */
+#define SAMPLE_PAGES 256        /* fewer do not tell what one takes */
 #define RETRY_NS 1000000
 #define QUIET_PAUSES 6
 #define CAP_PAUSES 16
@@ -65,6 +76,11 @@ static struct {
     int64_t gap;
     int64_t pause;              /* average of a cut, ns */
     bool slept;
+
+    uint64_t dirty_pages;       /* at the last look */
+    int64_t looked, look_cost, look_due;
+    int64_t per_page;           /* ns in which the guest dirtied one, then */
+    int64_t copy_page;          /* average for copying one, ns; 0: unknown */
 } pacer;
 
 static int64_t now_ns(void)
@@ -131,15 +147,64 @@ static void interval_event(void *opaque)
     }
 }
 
+static uint64_t dirty_limit(void)
+{
+    uint64_t limit = ft_opts.dirty_limit;
+
+    if (!pacer.copy_page) {
+        return limit;
+    }
+    /* Never so low that it cannot be seen to be too low */
+    return MIN(limit, MAX(COPY_NS / pacer.copy_page, 2 * SAMPLE_PAGES));
+}
+
+static void look(uint64_t enough)
+{
+    int64_t start = now_ns(), now, cost;
+    uint64_t count = ft_harvest_count(pacer.ram, enough);
+
+    now = now_ns();
+    /* To have been preempted meanwhile is not a cost */
+    cost = MIN(now - start, 4 * pacer.look_cost + LOOK_SOME_NS);
+    pacer.look_cost += (cost - pacer.look_cost) / 8;
+    pacer.look_due = now + MIN(LOOK_SHARE * pacer.look_cost,
+                               ft_opts.interval_ms * 1000000LL / 4);
+    if (count < enough && count >= pacer.dirty_pages && now > pacer.looked) {
+        pacer.per_page = (now - pacer.looked) /
+                         MAX(count - pacer.dirty_pages, 1);
+    }
+    pacer.dirty_pages = count;
+    pacer.looked = now;
+}
+
+static void arm_look(uint64_t limit)
+{
+    uint64_t left = limit - MIN(pacer.dirty_pages, limit);
+    int64_t wait = MIN(left * pacer.per_page / 2, LOOK_NS);
+
+    if (pacer.inflight && !left) {
+        wait = LOOK_NS;
+    }
+    timer_mod(pacer.dirty, now_ns() + MAX(wait, LOOK_NS / LOOKS));
+}
+
 static void dirty_event(void *opaque)
 {
-    timer_mod(pacer.dirty, now_ns() + DIRTY_POLL_MS * 1000000LL);
-    if (may_cut() && ft_harvest_count(pacer.ram, ft_opts.dirty_limit) >=
-        ft_opts.dirty_limit) {
+    uint64_t limit = dirty_limit();
+
+    if (now_ns() >= pacer.look_due) {
+        look(limit);
+    }
+    /* While an epoch is in flight, its end asks the same */
+    if (may_cut() && pacer.dirty_pages >= limit) {
         pacer.cut(FT_CAUSE_DIRTY);
     }
     if (may_cut() && ft_disk_log_too_long()) {
         pacer.cut(FT_CAUSE_DISK);
+    }
+    /* The cut may have been the last one */
+    if (pacer.on) {
+        arm_look(limit);
     }
 }
 
@@ -157,9 +222,11 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
     pacer.on = true;
     pacer.inflight = pacer.overdue = false;
     pacer.first_output = 0;
+    pacer.dirty_pages = 0;
+    pacer.looked = now_ns();
     event_notifier_set_handler(&pacer.idle, idle_event);
     ft_vcpus_set_idle_cb(vcpus_idle);
-    timer_mod(pacer.dirty, now_ns() + DIRTY_POLL_MS * 1000000LL);
+    timer_mod(pacer.dirty, pacer.looked + LOOK_NS);
 }
 
 void ft_pacer_stop(void)
@@ -197,14 +264,24 @@ void ft_pacer_output(void)
     }
 }
 
-void ft_pacer_cut_done(int64_t pause, int64_t check)
+void ft_pacer_cut_done(const FtCut *cut)
 {
+    int64_t pause = cut->total - cut->check;
+
+    if (cut->npages >= SAMPLE_PAGES) {
+        int64_t page = (cut->copy - cut->check) / cut->npages;
+
+        pacer.copy_page += pacer.copy_page ? (page - pacer.copy_page) / 8 :
+                           page;
+    }
     pacer.pause += (pause - pacer.pause) / 8;
     pacer.inflight = true;
     pacer.first_output = 0;
+    pacer.dirty_pages = 0;
+    pacer.looked = now_ns();
     timer_del(pacer.output);
-    timer_mod(pacer.interval, now_ns() + ft_opts.interval_ms * 1000000LL +
-              CHECK_SHARE * check);
+    timer_mod(pacer.interval, pacer.looked + ft_opts.interval_ms * 1000000LL +
+              CHECK_SHARE * cut->check);
 }
 
 void ft_pacer_cut_skipped(void)
@@ -221,6 +298,8 @@ void ft_pacer_committed(void)
     if (pacer.overdue) {
         pacer.overdue = false;
         pacer.cut(FT_CAUSE_INTERVAL);
+    } else if (pacer.dirty_pages >= dirty_limit()) {
+        pacer.cut(FT_CAUSE_DIRTY);
     } else if (ft_gate_waiting()) {
         if (ft_vcpus_all_idle()) {
             pacer.cut(FT_CAUSE_IDLE);

@@ -6,6 +6,7 @@
 #ifndef MIGRATION_FT_PACER_H
 #define MIGRATION_FT_PACER_H
 
+#include "cut.h"
 #include "ram.h"
 
 typedef enum FtCutCause {
@@ -30,13 +31,8 @@ void ft_pacer_stop(void);
 /** ft_pacer_output: the gate holds one more packet; BQL, any thread */
 void ft_pacer_output(void);
 
-/**
- * ft_pacer_cut_done: a cut was made and its epoch is in flight
- *
- * @pause: how long the guest stood still, ns; without a self-check
- * @check: and for that
- */
-void ft_pacer_cut_done(int64_t pause, int64_t check);
+/** ft_pacer_cut_done: @cut was made and its epoch is in flight */
+void ft_pacer_cut_done(const FtCut *cut);
 
 /** ft_pacer_cut_skipped: no cut was made, it has to be tried again */
 void ft_pacer_cut_skipped(void);
