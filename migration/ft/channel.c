@@ -603,13 +603,13 @@ void ft_channel_poll(FtChannel *ch, uint32_t ms)
         { .fd = ch->fd, .events = POLLIN },
         { .fd = event_notifier_get_fd(&ch->wake), .events = POLLIN },
     };
+    bool woken = ch->links ? ft_links_poll(ch->links, pfd[1].fd, ms) :
+                 poll(pfd, 2, ms) > 0 && pfd[1].revents;
 
-    if (ch->links) {
-        ft_links_poll(ch->links, pfd[1].fd, ms);
-    } else {
-        poll(pfd, 2, ms);
+    /* A system call, where the peer waits for an acknowledgement */
+    if (woken) {
+        event_notifier_test_and_clear(&ch->wake);
     }
-    event_notifier_test_and_clear(&ch->wake);
 }
 
 void ft_channel_wake(FtChannel *ch)

@@ -16,7 +16,7 @@ typedef struct FtCut {
     FtArena list;               /* FtPageId of each page */
     FtArena pages;              /* their content, in the same order */
     uint64_t npages;
-    GByteArray *device;
+    GByteArray *device;         /* until sent: ship.c takes it */
     bool last;                  /* of a guest that is stopped; see below */
     bool hashed;
     uint64_t ram_hash, device_hash;

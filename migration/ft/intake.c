@@ -3,11 +3,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * All or nothing: page entries of an open epoch are only collected.  The
- * copy of the guest in RAM, together with the device state beside it, is at
- * any time exactly the last committed epoch, except inside
- * ft_intake_apply(), which no other thread may interrupt and which cannot
- * fail.
+ * All or nothing: page entries of an open epoch are only collected, and so
+ * is what changes in the device state.  The copy of the guest in RAM,
+ * together with the device state beside it, is at any time exactly the last
+ * committed epoch, except inside ft_intake_apply(), which no other thread may
+ * interrupt and which cannot fail.
  *
  * COPY writes to RAM at once: before the first commit there is nothing to
  * spoil.
@@ -143,6 +143,7 @@ static FtIntakeResult take_begin(FtIntake *in, const FtRecord *rec,
     in->epoch = epoch;
     in->entries = 0;
     in->device_full = in->device_have = 0;
+    in->device_delta = false;
     ft_arena_reset(&in->stage);
     g_byte_array_set_size(in->next_device, 0);
     return FT_INTAKE_MORE;
@@ -202,9 +203,9 @@ static FtIntakeResult take_device(FtIntake *in, const FtRecord *rec,
         g_byte_array_append(in->next_device, data + 8, len - 8);
         in->device_have += len - 8;
     } else {
-        g_byte_array_append(in->next_device, in->device->data,
-                            in->device->len);
-        ft_device_delta_apply(in->next_device->data, data, len);
+        /* Applied after the acknowledgement, like pages */
+        g_byte_array_append(in->next_device, data, len);
+        in->device_delta = true;
         in->device_have = full;
     }
     return FT_INTAKE_MORE;
@@ -272,10 +273,22 @@ FtIntakeResult ft_intake_record(FtIntake *in, const FtRecord *rec,
     }
 }
 
+static void apply_device(FtIntake *in)
+{
+    GByteArray *old = in->device;
+
+    if (in->device_delta) {
+        ft_device_delta_apply(in->device->data, in->next_device->data,
+                              in->next_device->len);
+    } else {
+        in->device = in->next_device;
+        in->next_device = old;
+    }
+}
+
 void ft_intake_apply(FtIntake *in, void (*progress)(void *), void *opaque)
 {
     const uint8_t *pos = in->stage.base, *end = pos + in->stage.used;
-    GByteArray *old = in->device;
     uint64_t n = 0;
     FtPageEntry e;
 
@@ -289,8 +302,7 @@ void ft_intake_apply(FtIntake *in, void (*progress)(void *), void *opaque)
             progress(opaque);
         }
     }
-    in->device = in->next_device;
-    in->next_device = old;
+    apply_device(in);
     in->committed = in->epoch;
     in->phase = FT_INTAKE_BETWEEN;
 }

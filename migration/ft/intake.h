@@ -40,6 +40,7 @@ typedef struct FtIntake {
     uint64_t entries;
     FtPageId last_page;         /* entries ascend */
     GByteArray *next_device;
+    bool device_delta;          /* that is what changes in @device */
     uint64_t device_full;       /* its length, 0: none came yet */
     uint64_t device_have;
     FtCommit commit;

@@ -149,7 +149,7 @@ void ft_links_set_handler(FtLinks *ls, IOHandler *cb, void *opaque)
     }
 }
 
-void ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms)
+bool ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms)
 {
     struct pollfd pfd[FT_WIRE_MAX_LINKS + 1];
     FtLink *of[FT_WIRE_MAX_LINKS + 1];
@@ -164,11 +164,13 @@ void ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms)
         }
     }
     pfd[n] = (struct pollfd) { .fd = wake_fd, .events = POLLIN };
-    if (poll(pfd, n + 1, ms) > 0) {
-        for (int i = 0; i < n; i++) {
-            of[i]->readable = pfd[i].revents;
-        }
+    if (poll(pfd, n + 1, ms) <= 0) {
+        return false;
     }
+    for (int i = 0; i < n; i++) {
+        of[i]->readable = pfd[i].revents;
+    }
+    return pfd[n].revents;
 }
 
 uint32_t ft_links_peer_age_ms(FtLinks *ls)

@@ -96,8 +96,8 @@ bool ft_links_record(FtLinks *ls, const FtRecord *rec, Error **errp);
  */
 bool ft_links_ended(FtLinks *ls);
 
-/** ft_links_poll: wait until there is something to read, or @wake_fd is */
-void ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms);
+/** ft_links_poll: wait until there is something to read; true: at @wake_fd */
+bool ft_links_poll(FtLinks *ls, int wake_fd, uint32_t ms);
 
 /** ft_links_set_handler: call @cb in the main loop when there is */
 void ft_links_set_handler(FtLinks *ls, IOHandler *cb, void *opaque);

@@ -84,11 +84,10 @@ static void note_stall(FtSession *s)
 
 static void acknowledge(FtSession *s, uint64_t epoch, uint64_t stable)
 {
-    GByteArray *ack = g_byte_array_new();
-
     s->acked_since = true;
-    ft_wire_put_ack(ack, epoch, stable);
-    send_record(s, ack);
+    g_byte_array_set_size(s->ack, 0);
+    ft_wire_put_ack(s->ack, epoch, stable);
+    ft_channel_write(s->ch, s->ack->data, s->ack->len);
 }
 
 static void progress(void *opaque)
@@ -146,8 +145,9 @@ static bool verify(FtSession *s)
 }
 
 /*
- * RAM is applied after the acknowledgement, when nothing has to be waited
- * for before it: the primary goes on meanwhile.
+ * RAM and what changed in the device state are applied after the
+ * acknowledgement, when nothing has to be waited for before it: the primary
+ * goes on meanwhile.
  */
 static void commit(FtSession *s)
 {
@@ -386,6 +386,7 @@ static void *receiver(void *opaque)
     uint32_t period = s->timeout_ns / 1000000 / FT_BEATS_PER_TIMEOUT;
 
     rcu_register_thread();
+    s->ack = g_byte_array_new();
     while (s->verdict == FT_VERDICT_NONE) {
         Error *err = NULL;
         FtRecord rec;
@@ -419,6 +420,7 @@ static void *receiver(void *opaque)
             ft_channel_poll(s->ch, period / 2 + 1);
         }
     }
+    g_byte_array_free(s->ack, true);
     event_notifier_set(s->event);
     rcu_unregister_thread();
     return NULL;

@@ -38,6 +38,7 @@ typedef struct FtSession {
 
     /* The thread's */
     uint32_t peer_age_ms;
+    GByteArray *ack;            /* being sent */
     /*
      * This process sent nothing for about the time-out, so that the primary
      * may have given it up.  Over once the primary begins an epoch after an

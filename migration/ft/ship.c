@@ -32,6 +32,7 @@
 #define RECORD_SIZE (256 * KiB) /* of a PAGES record, about */
 #define INLINE_PAGES 512        /* encoded in the main loop, below 1 ms */
 #define DEVICE_PIECE (512 * KiB)
+#define PREFETCH 256            /* bytes; from there the processor goes on */
 
 bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp)
 {
@@ -102,19 +103,18 @@ static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
     uint64_t number = ft_page_number(id);
     uint32_t size = s->ram->page_size;
     uint8_t *known = sh->pages + number * size;
-    uint8_t delta[4096];
     int len = -1;
 
     if (test_bit(number, sh->valid)) {
-        len = ft_page_delta(known, page, size, delta,
-                            MIN(size / 2, sizeof(delta)));
+        len = ft_page_delta(known, page, size, s->delta,
+                            MIN(size / 2, sizeof(s->delta)));
         if (len == 0) {
             return;
         }
     }
     if (len > 0) {
-        put_page(s, id, FT_PAGE_DELTA, delta, len);
-        ft_page_delta_apply(known, delta, len);
+        put_page(s, id, FT_PAGE_DELTA, s->delta, len);
+        ft_page_delta_apply(known, s->delta, len);
         return;
     }
     if (buffer_is_zero(page, size)) {
@@ -124,6 +124,33 @@ static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
     }
     memcpy(known, page, size);
     set_bit(number, sh->valid);
+}
+
+/* The next page, and what the peer holds of it, while one is compared */
+static void prefetch_page(const FtShip *s, uint64_t i)
+{
+    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
+    uint32_t size = s->ram->page_size;
+    const uint8_t *page, *known;
+
+    if (i >= s->cut->npages) {
+        return;
+    }
+    page = s->cut->pages.base + i * size;
+    known = s->shadow[ft_page_block(ids[i])].pages +
+            ft_page_number(ids[i]) * size;
+    for (uint32_t at = 0; at < PREFETCH; at += 64) {
+        __builtin_prefetch(page + at);
+        __builtin_prefetch(known + at);
+    }
+}
+
+static void encode_nth(FtShip *s, uint64_t i)
+{
+    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
+
+    prefetch_page(s, i + 1);
+    encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
 }
 
 static void put_device_head(FtShip *s, uint64_t full, uint64_t base,
@@ -172,8 +199,9 @@ static void encode_device(FtShip *s)
     } else {
         put_device_full(s, now);
     }
-    g_byte_array_set_size(s->device, 0);
-    g_byte_array_append(s->device, now->data, now->len);
+    /* What the peer holds from now on; the next cut overwrites the other */
+    s->cut->device = s->device;
+    s->device = now;
     s->device_epoch = s->cut->epoch;
 }
 
@@ -221,12 +249,11 @@ static bool flush(FtShip *s, FtChannel *ch, uint64_t *bytes)
 static void ship_job(FtChannel *ch, void *opaque)
 {
     FtShip *s = opaque;
-    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
     uint64_t n = s->cut->npages, bytes = 0;
 
     encode_begin(s);
     for (uint64_t i = 0; i < n; i++) {
-        encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
+        encode_nth(s, i);
         if (s->wire->len > RECORD_SIZE && !flush(s, ch, &bytes)) {
             return;
         }
@@ -245,12 +272,11 @@ static void ship_job(FtChannel *ch, void *opaque)
 
 static void ship_inline(FtShip *s, FtChannel *ch)
 {
-    const FtPageId *ids = (const FtPageId *)s->cut->list.base;
     const uint8_t *data;
 
     encode_begin(s);
     for (uint64_t i = 0; i < s->cut->npages; i++) {
-        encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
+        encode_nth(s, i);
     }
     encode_end(s);
     data = s->wire->data;

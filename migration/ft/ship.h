@@ -25,6 +25,7 @@ typedef struct FtShip {
     uint64_t device_epoch;      /* epoch @device belongs to, 0: none */
     GByteArray *carried;        /* packets that go with the epoch (carry.c) */
     GByteArray *wire;           /* being encoded */
+    uint8_t delta[4096];        /* on the stack it would be cleared each time */
     size_t record;              /* where its open PAGES record starts */
     bool record_open;
     uint64_t entries;           /* page entries of this epoch */
