@@ -78,6 +78,7 @@ class Test:
         self.pairs = []
         self.loads = []
         self.last = []
+        self.note = ""          # shown behind the name when it has passed
         self.started = time.monotonic()
 
     def at_end(self, function):
@@ -194,7 +195,7 @@ def perform(function, arguments, folder):
         netns.up()
         function(test, *arguments)
         test.finish_loads()
-        return 0, ""
+        return 0, test.note
     except (Skip, netns.Unavailable) as why:
         return SKIP, str(why)
     except guest.Missing as why:

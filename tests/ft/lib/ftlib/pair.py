@@ -46,7 +46,8 @@ KEYS = "self-check=1,timeout=2000"
 
 class Pair:
     """Options are those of the machine both sides share; `keys` is what
-    follows the address in -ft-peer and -ft-listen.
+    follows the address in -ft-peer and -ft-listen; `boot` replaces the test
+    guest's kernel.
 
     start() brings up everything.  A test that wants another order calls
     start_secondary(), start_primary(), wait_ready() and wait_protected()
@@ -55,7 +56,8 @@ class Pair:
 
     def __init__(self, folder, memory=MEMORY, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
-                 user_net=False, backend=None, ports=(), disks=()):
+                 user_net=False, backend=None, ports=(), disks=(),
+                 boot=None):
         self.folder = folder
         self.disks = disks
         self.keys = keys
@@ -64,7 +66,7 @@ class Pair:
         self.backend = backend or plain_tap     # (netdev, tap) from a number
         self.ports = ports
         self.machine = machine(memory, smp, model, extra)
-        self.boot = guest.boot_args(
+        self.boot = boot if boot is not None else guest.boot_args(
             parameters, "10.0.2.15/24" if user_net else
             f"{netns.GUEST}/{netns.PREFIX}")
         self.primary = None
