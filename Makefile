@@ -48,6 +48,10 @@ bench: deps all ## unprotected, checkpoint, COLO: docs/performance/bench.md
 instructions: deps all ## count what an epoch costs the primary's main loop
 	@tests/ft/bench/instructions $(ARGS)
 
+bench-scale: deps all ## by size, load and number of pairs: docs/performance/rack.md
+	@scripts/deps bench
+	@tests/ft/bench/scale $(ARGS)
+
 kill-loop: deps all ## kill the primary again and again under load
 	@tests/ft/kill-loop $(ARGS)
 
@@ -70,7 +74,7 @@ help: ## this list
 	@echo 'Targets (BUILD=$(BUILD), PREFIX=$(PREFIX), ARGS=... for the test programs):'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
-.PHONY: all deps demo check check-full check-upstream check-fresh bench instructions \
-	kill-loop install clean distclean help
+.PHONY: all deps demo check check-full check-upstream check-fresh bench bench-scale \
+	instructions kill-loop install clean distclean help
 # Targets share the build tree, and ninja runs the jobs.
 .NOTPARALLEL:

@@ -15,8 +15,8 @@ MAC = "52:54:00:77:00:02"
 PORT = 7700
 
 
-def nic_device(model):
-    return ["-device", f"{model},netdev=net0,mac={MAC}"]
+def nic_device(model, mac=MAC):
+    return ["-device", f"{model},netdev=net0,mac={mac}"]
 
 
 def tap_netdev(tap, name="net0", keys=""):
@@ -51,24 +51,26 @@ class Pair:
 
     start() brings up everything.  A test that wants another order calls
     start_secondary(), start_primary(), wait_ready() and wait_protected()
-    itself: a primary without a peer runs on and redials.
+    itself: a primary without a peer runs on and redials.  Several pairs at once
+    differ in `mac`, `address`, the taps of `backend` and the attribute `port`.
     """
 
     def __init__(self, folder, memory=MEMORY, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
-                 user_net=False, backend=None, ports=(), disks=(),
-                 boot=None):
+                 user_net=False, backend=None, ports=(), disks=(), mac=MAC,
+                 address=netns.GUEST, boot=None):
         self.folder = folder
         self.disks = disks
         self.keys = keys
         self.user_net = user_net
-        self.nic = nic
+        self.nic, self.mac = nic, mac
+        self.address = address
         self.backend = backend or plain_tap     # (netdev, tap) from a number
         self.ports = ports
         self.machine = machine(memory, smp, model, extra)
         self.boot = boot if boot is not None else guest.boot_args(
             parameters, "10.0.2.15/24" if user_net else
-            f"{netns.GUEST}/{netns.PREFIX}")
+            f"{address}/{netns.PREFIX}")
         self.primary = None
         self.secondary = None
         self.all = []
@@ -100,7 +102,7 @@ class Pair:
         name = self.next_name(role)
         backend, tap = self._backend(name)
         args = [*(machine_args or self.machine), *self.boot,
-                "-netdev", backend, *nic_device(self.nic),
+                "-netdev", backend, *nic_device(self.nic, self.mac),
                 *(a for d in self.disks for a in d.args(name)), *ft, *extra]
         qemu = Qemu(name, args, self.folder, env, tap, self.ports,
                     binary=binary)
@@ -181,7 +183,7 @@ class Pair:
                    lambda: self.query()["epoch"] >= target, timeout)
 
     def client_address(self, qemu):
-        return self.forwards.get(qemu.name, (netns.GUEST, guest.REDIS_PORT))
+        return self.forwards.get(qemu.name, (self.address, guest.REDIS_PORT))
 
     # what happens
 
