@@ -116,14 +116,16 @@ class Iperf(Load):
 
     def _once(self, seconds):
         """How it ended; None while the server is busy with the end of the
-        run before this one, or listens to nobody yet."""
+        run before this one, listens to nobody yet, or hung up on a client
+        that came while it was still putting that run away."""
         said = program(["iperf3", "-c", netns.GUEST, "-J",
                         "-p", str(agent.IPERF_PORT),
                         "-t", str(max(1, round(seconds))),
                         "--connect-timeout", "10000", "--repeating-payload",
                         *self.options], patience(seconds), (0, 1))
         found = json.loads(said)
-        if re.search("busy|refused", found.get("error", "")):
+        if not found["intervals"] and re.search(
+                "busy|refused|reset by peer", found.get("error", "")):
             return None
         if "sum_received" not in found["end"]:
             raise Stuck(f"iperf3: {found.get('error', 'told nothing')}")
