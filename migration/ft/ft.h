@@ -6,7 +6,7 @@
  * The only header of this directory that files outside of it include.
  * Every function here is a hook in one of QEMU's own files (see patches/)
  * and costs one predictable branch when fault tolerance is not used.
- * Programs other than the system emulator link stubs/ft.c instead.
+ * Programs other than the system emulator link stubs/ft*.c instead.
  */
 #ifndef MIGRATION_FT_H
 #define MIGRATION_FT_H
