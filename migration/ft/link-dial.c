@@ -14,6 +14,7 @@
  * once @done is set.
  */
 #include "qemu/osdep.h"
+#include <glib-unix.h>
 #include <netdb.h>
 #include <poll.h>
 #include "qemu/atomic.h"
@@ -58,7 +59,7 @@ static void *dial_thread(void *opaque)
         int fd = qemu_socket(a->ai_family, SOCK_STREAM, 0);
 
         if (fd >= 0) {
-            qemu_socket_set_nonblock(fd);
+            g_unix_set_fd_nonblocking(fd, true, NULL);
             if (connects(fd, a)) {
                 d->fd = fd;
             } else {
