@@ -33,6 +33,7 @@
 #include "failout.h"
 #include "fault.h"
 #include "gate.h"
+#include "incoming.h"
 #include "keeper.h"
 #include "machine.h"
 #include "options.h"
@@ -49,12 +50,6 @@ static bool discard_disabled;
 
 static bool prepare(Error **errp)
 {
-    if (ft_opts.incoming_given && runstate_check(RUN_STATE_INMIGRATE)) {
-        error_setg(errp, "cannot be combined with -incoming; %s",
-                   ft_opts.listen ? "remove -incoming" :
-                   "use ft-start once the migration has ended");
-        return false;
-    }
     if (!ft_machine_can_protect(errp) || !ft_arbiter_init(errp)) {
         return false;
     }
@@ -74,6 +69,11 @@ static bool prepare(Error **errp)
 
 static bool prepare_primary(Error **errp)
 {
+    if (ft_incoming_under_way()) {
+        error_setg(errp, "the guest comes by -incoming and does not run here "
+                   "yet; it is protected as soon as it does");
+        return false;
+    }
     if (!prepare(errp)) {
         return false;
     }
@@ -159,6 +159,69 @@ bool ft_start_listening(Error **errp)
     return ft_secondary_start(errp);
 }
 
+/* A running guest is to have a peer, whoever it has been so far */
+static bool protect(Error **errp)
+{
+    ft_opts.listen = false;
+    if (!prepare_primary(errp)) {
+        return false;
+    }
+    watch_shutdown();
+    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                 "the peer has not answered yet");
+    ft_primary_start();
+    return true;
+}
+
+/* Later than ft-start or -ft-peer, and somebody may have come in between */
+static void protect_unasked(const char *failure)
+{
+    Error *err = NULL;
+
+    if (ft_status.role != FT_ROLE_PRIMARY ||
+        ft_status.state != FT_STATE_UNPROTECTED || ft_primary.wanted) {
+        return;
+    }
+    if (!protect(&err)) {
+        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                     error_get_pretty(err));
+        error_reportf_err(err, "fault tolerance: %s: ", failure);
+    }
+}
+
+static void arrived(void)
+{
+    protect_unasked("the guest is here, but not protected");
+}
+
+/* Only what needs no guest; the rest follows in arrived() */
+static bool prepare_incoming(Error **errp)
+{
+    if (ft_opts.listen) {
+        error_setg(errp, "cannot be combined with -incoming; remove "
+                   "-incoming");
+        return false;
+    }
+    if (!prepare(errp)) {
+        return false;
+    }
+    if (ft_arbiter_on()) {
+        error_setg(errp, "a guest that has an arbiter cannot come by "
+                   "-incoming, because it may still run where it comes from; "
+                   "remove -incoming, or arbiter=");
+        return false;
+    }
+    return true;
+}
+
+static bool prepare_what_is_asked(Error **errp)
+{
+    if (ft_opts.incoming_given) {
+        return prepare_incoming(errp);
+    }
+    return ft_opts.listen ? prepare(errp) : prepare_primary(errp);
+}
+
 static void begin(void *opaque)
 {
     QEMUTimer **timer = opaque;
@@ -167,7 +230,11 @@ static void begin(void *opaque)
     timer_free(*timer);
     if (!ft_opts.listen) {
         ft_arbiter_watch(ft_primary_seen);
-        ft_primary_start();
+        if (ft_opts.incoming_given) {
+            ft_incoming_await(arrived);
+        } else {
+            ft_primary_start();
+        }
         ft_arbiter_warn();
         return;
     }
@@ -183,8 +250,7 @@ static void machine_done(Notifier *n, void *opaque)
     static QEMUTimer *timer;
     Error *err = NULL;
 
-    if (!ft_fault_init(&err) ||
-        !(ft_opts.listen ? prepare(&err) : prepare_primary(&err))) {
+    if (!ft_fault_init(&err) || !prepare_what_is_asked(&err)) {
         error_reportf_err(err, "-ft-%s: ",
                           ft_opts.listen ? "listen" : "peer");
         exit(EXIT_FAILURE);
@@ -192,6 +258,9 @@ static void machine_done(Notifier *n, void *opaque)
     if (!ft_opts.listen) {
         ft_state_set_peer(ft_peers_current()->text);
         ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
+                     ft_opts.incoming_given ?
+                     "the guest comes by -incoming and does not run here "
+                     "yet" :
                      "the peer has not answered yet");
     }
     if (ft_opts.stamp) {
@@ -210,37 +279,12 @@ void ft_start_at_machine_done(void)
     qemu_add_machine_init_done_notifier(&notifier);
 }
 
-/* A running guest is to have a peer, whoever it has been so far */
-static bool protect(Error **errp)
-{
-    ft_opts.listen = false;
-    if (!prepare_primary(errp)) {
-        return false;
-    }
-    watch_shutdown();
-    ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
-                 "the peer has not answered yet");
-    ft_primary_start();
-    return true;
-}
-
 static void protect_again(void *opaque)
 {
     QEMUTimer **timer = opaque;
-    Error *err = NULL;
 
     timer_free(*timer);
-    if (ft_status.role != FT_ROLE_PRIMARY ||
-        ft_status.state != FT_STATE_UNPROTECTED) {
-        /* It was fenced meanwhile */
-        return;
-    }
-    /* Somebody may have said ft-start meanwhile */
-    if (!ft_primary.wanted && !protect(&err)) {
-        ft_state_set(FT_ROLE_PRIMARY, FT_STATE_UNPROTECTED,
-                     error_get_pretty(err));
-        error_reportf_err(err, "fault tolerance: not protected again: ");
-    }
+    protect_unasked("not protected again");
 }
 
 void ft_start_after_takeover(uint32_t ms)

@@ -2,16 +2,14 @@
 """What a manager may ask for at any moment: each command does what it says,
 or is refused in one sentence and changes nothing."""
 
-from ftlib import vm, wait
+from ftlib import wait
 from ftlib.case import assert_equal, cases
-from ftlib.pair import machine
 from ftlib.qmp import QmpError
 
 ADDRESS = "127.0.0.1:7700"
 PEER = ["-ft-peer", ADDRESS]
 LISTEN = ["-ft-listen", ADDRESS]
-INCOMING = ["-incoming", "tcp:127.0.0.1:7799"]
-DEFER = ["-incoming", "defer"]
+INCOMING = "tcp:127.0.0.1:7799"
 NO_SERVER = "ft.mode=none"
 BAD_ADDRESSES = ("localhost", "localhost:seventy", ":7700", "", "host:0",
                  "127.0.0.1:7700,interval=5")
@@ -126,7 +124,7 @@ def test_migrate_to_secondary(t):
     """Nothing but its primary may fill a secondary."""
     pair = t.pair(parameters=NO_SERVER)
     secondary = pair.start_secondary()
-    refused(secondary, "migrate-incoming", {"uri": INCOMING[1]}, "")
+    refused(secondary, "migrate-incoming", {"uri": INCOMING}, "")
     t.check()
 
 
@@ -223,25 +221,6 @@ def test_info(t):
             if word not in said:
                 raise AssertionError(f"info ft of the {qemu.name} does not "
                                      f"say {word!r}: {said!r}")
-
-
-ORDERS = {
-    "peer-tcp": PEER + INCOMING, "tcp-peer": INCOMING + PEER,
-    "peer-defer": PEER + DEFER, "listen-tcp": LISTEN + INCOMING,
-    "tcp-listen": INCOMING + LISTEN, "listen-defer": LISTEN + DEFER,
-    "defer-listen": DEFER + LISTEN,
-}
-
-
-@cases(*ORDERS)
-def test_incoming(t, order):
-    """-incoming is refused with either option, whichever comes first."""
-    code, lines = vm.run_to_end(machine() + ORDERS[order], timeout=8)
-    t.say("\n".join(lines))
-    assert_equal(code, 1, "exit code")
-    assert_equal(len(lines), 1, "number of lines on stderr")
-    if "-incoming" not in lines[0]:
-        raise AssertionError(f"the error does not name -incoming: {lines[0]}")
 
 
 def test_paused(t):
