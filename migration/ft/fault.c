@@ -51,6 +51,11 @@ void ft_fault_hit(FtFaultPoint point)
     }
 }
 
+bool ft_fault_last_count(void)
+{
+    return qatomic_read(&countdown) == 1;
+}
+
 bool ft_fault_init(Error **errp)
 {
     const char *env = getenv("QEMU_FT_FAULT");

@@ -49,6 +49,19 @@ static inline void ft_fault(FtFaultPoint point)
     }
 }
 
+bool ft_fault_last_count(void);
+
+/**
+ * ft_fault_next: the next ft_fault(@point) will act
+ *
+ * For a point that needs something done first, which must not be done when
+ * the process is to go on.
+ */
+static inline bool ft_fault_next(FtFaultPoint point)
+{
+    return unlikely(ft_fault_armed == point) && ft_fault_last_count();
+}
+
 /** ft_fault_init: read the environment; false when it names no point */
 bool ft_fault_init(Error **errp);
 

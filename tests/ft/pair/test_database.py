@@ -79,9 +79,10 @@ def test_power_loss(t, side):
         pair, disk = bank_pair(t, logged=True, slow={"secondary": 15})
     bank = Bank(tellers=4).start()
     bank.wait_more(100)
-    for how in (signal.SIGSTOP, signal.SIGKILL):
-        for qemu in (pair.primary, pair.secondary):
-            qemu.kill(how)
+    for qemu in (pair.primary, pair.secondary):
+        qemu.stop_process()
+    for qemu in (pair.primary, pair.secondary):
+        qemu.kill()
     bank.halt()
     total, flushed, kept, dropped = disk.power_loss(side, seed=1)
     t.say(f"{total} writes, {flushed} up to the last flush; of the others "

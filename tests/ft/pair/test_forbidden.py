@@ -3,7 +3,6 @@
 go on: cont, a reset, a debugger, the end of a dump."""
 
 import os
-import signal
 import socket
 import threading
 
@@ -249,7 +248,7 @@ def test_held_write_fails(t):
     pair.wait_epochs(3)
     record.take_away()
     pair.wait_state("degraded")
-    pair.secondary.kill(signal.SIGSTOP)
+    pair.secondary.stop_process()
     qemu.console.send(f"run dd if=/dev/urandom of={disk.node} bs=4k "
                       f"seek={SPOT} count=1 oflag=direct; echo written-$?")
     wait.until("nothing is held", lambda: pair.query()["journal-bytes"])

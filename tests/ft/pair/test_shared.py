@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-import signal
 
 from ftlib import wait
 from ftlib.case import assert_equal, cases, limit, long
@@ -81,7 +80,7 @@ def test_held(t):
        f"dd if=/tmp/a of={node} bs=4k seek={SPOT} conv=notrunc,fsync")
     wait.until("the committed block never reached the image",
                lambda: block_of(disk) == b"A" * BLOCK)
-    pair.secondary.kill(signal.SIGSTOP)
+    pair.secondary.stop_process()
     before = flushes(pair.primary)
     console = pair.primary.console
     # The second read comes after a write that lies only half over it
@@ -98,7 +97,7 @@ def test_held(t):
     assert_equal(block_of(disk), b"A" * BLOCK, "the block in the image")
     if not pair.query()["journal-bytes"]:
         raise AssertionError("nothing is held")
-    pair.secondary.kill(signal.SIGCONT)
+    pair.secondary.continue_process()
     whole = bytes(2048) + b"B" * 1024 + bytes(1024) + b"B" * BLOCK
     console.wait_for("^read-" + hashlib.md5(whole).hexdigest())
     wait.until("the block never reached the image",
@@ -111,7 +110,7 @@ def test_rolled_back(t):
     pair.start()
     console = pair.primary.console
     pair.wait_epochs(2)
-    pair.secondary.kill(signal.SIGSTOP)
+    pair.secondary.stop_process()
     before = flushes(pair.primary)
     console.send(f"run dd if=/dev/urandom of={disk.node} bs=4k seek={SPOT} "
                  "count=1 oflag=direct conv=fsync; echo written-$?")
@@ -120,7 +119,7 @@ def test_rolled_back(t):
     pair.kill_primary()
     pair.primary.wait_exit()
     assert_equal(block_of(disk), bytes(BLOCK), "the block in the image")
-    pair.secondary.kill(signal.SIGCONT)
+    pair.secondary.continue_process()
     pair.wait_takeover()
     pair.secondary.command("query-status")
 
@@ -132,9 +131,9 @@ def test_fenced(t):
     pair.start()
     counter = t.counter()
     counter.wait_more(20)
-    pair.primary.kill(signal.SIGSTOP)
+    pair.primary.stop_process()
     pair.wait_reason("disk d0 .*lock", pair.secondary)
-    pair.primary.kill(signal.SIGCONT)
+    pair.primary.continue_process()
     counter.wait_more(20)
     pair.wait_protected()
     keep_cached(pair.primary, disk.node)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Planned switchovers: the roles swap, and no client notices anything."""
 
-import signal
 import subprocess
 
 from ftlib import guest, wait
@@ -245,7 +244,7 @@ def test_secondary_dies_before(t):
     """Before it has been told to go on, the guest goes on here."""
     pair = start(t, "timeout=1000")
     t.counter().wait_more(20)
-    pair.secondary.kill(signal.SIGSTOP)
+    pair.secondary.stop_process()
     goes_on(t, pair, "nothing has come from")
     pair.secondary.kill()
     pair.secondary.wait_exit()
@@ -259,12 +258,12 @@ def stop_between_epochs(pair):
     the last cut is made, and never answered."""
     def stopped():
         before = pair.query()["epoch"]
-        pair.secondary.kill(signal.SIGSTOP)
+        pair.secondary.stop_process()
         # An epoch that was under way would be in one of these
         found = pair.query()
         if found["epoch"] == before and not found["held-packets"]:
             return True
-        pair.secondary.kill(signal.SIGCONT)
+        pair.secondary.continue_process()
         return False
 
     wait.until("there is always an epoch under way", stopped, 20, 0.05)
@@ -341,9 +340,9 @@ def test_fenced_waits(t):
     counter.wait_more(20)
     pair.expect_takeover()
     old = pair.primary
-    old.kill(signal.SIGSTOP)
+    old.stop_process()
     pair.wait_takeover()
-    old.kill(signal.SIGCONT)
+    old.continue_process()
     pair.promote()
     pair.secondary = old
     counter.wait_more(20)

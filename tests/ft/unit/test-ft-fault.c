@@ -122,11 +122,24 @@ static void test_dies(void)
     g_assert(WIFEXITED(status));
 }
 
+static void test_next(void)
+{
+    set_env("acked:2");
+    ft_fault_init(&error_abort);
+    g_assert_false(ft_fault_next(FT_FAULT_ACKED));
+    g_assert_false(ft_fault_next(FT_FAULT_STAGED));
+    ft_fault(FT_FAULT_ACKED);
+    g_assert_true(ft_fault_next(FT_FAULT_ACKED));
+    g_assert_false(ft_fault_next(FT_FAULT_STAGED));
+    ft_fault_armed = FT_FAULT_NONE;
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     /* First: reading a count leaves it behind */
     g_test_add_func("/ft/fault/dies", test_dies);
+    g_test_add_func("/ft/fault/next", test_next);
     g_test_add_func("/ft/fault/parse", test_parse);
     return g_test_run();
 }
