@@ -93,7 +93,7 @@ def check_report(t, data):
 @alone
 @limit(900)
 def test_quick(t):
-    options = ["--quick"]
+    options = ["--quick", "--seconds", "0.8"]
     if database.missing():
         options += ["--only", "^(?!.*disk)"]
     process = bench(t, *options)

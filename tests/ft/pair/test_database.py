@@ -37,7 +37,7 @@ def boot_alone(t, pair, disk, side):
 SHARED = dict(keys="timeout=2000,shared=on", shared=True)
 
 
-@long("secondary-shared")
+@long("primary-shared", "secondary-shared")
 @cases("primary", "secondary", "primary-shared", "secondary-shared")
 @limit(400)
 def test_killed(t, case):
@@ -63,6 +63,7 @@ def test_killed(t, case):
     database.amcheck()
 
 
+@long("primary")
 @cases("primary", "secondary", "shared")
 @limit(400)
 def test_power_loss(t, side):

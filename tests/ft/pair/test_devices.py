@@ -51,7 +51,7 @@ def test_same_bytes(t, machine):
     disk = Disk(t.folder, **options.pop("disk"))
     # Each cut would make a boot with so many devices last minutes
     pair = t.pair(disks=[disk], keys="self-check=10,timeout=2000",
-                  **options).start()
+                  fresh=True, **options).start()
     t.counter().wait_more(20)
     pair.wait_epochs(20)
     pair.check_self()

@@ -20,7 +20,7 @@ LAYOUTS = {
 }
 
 
-@long("ahci-qcow2")
+@long("ahci-qcow2", "virtio-blk-qcow2")
 @cases(*LAYOUTS)
 @limit(200)
 def test_same(t, layout):
@@ -180,6 +180,9 @@ def test_flash(t):
 class Flash:
     def __init__(self, firmware, images):
         self.firmware, self.images = firmware, images
+
+    def seen(self):
+        return None             # it boots otherwise
 
     def args(self, side):
         return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,"

@@ -2,7 +2,7 @@
 """A guest that libvirt has saved, or that moves here, comes by -incoming: it
 is protected as soon as it is here."""
 
-from ftlib import vm, wait
+from ftlib import booted, vm, wait
 from ftlib.case import assert_equal, cases
 from ftlib.disks import Disk, keep_cached, same_as_cached, scribble
 from ftlib.guestsh import sh
@@ -32,19 +32,6 @@ def test_refused(t, order):
         raise AssertionError(f"the error does not name -incoming: {lines[0]}")
 
 
-def save(qemu, path):
-    """By QEMU's own migration to a file; it is not to run on."""
-    qemu.command("migrate", {"uri": f"file:{path}"})
-    wait.until("the guest was not saved", lambda: done(qemu))
-
-
-def done(qemu):
-    found = qemu.command("query-migrate")
-    if found.get("status") == "failed":
-        raise AssertionError(f"saving a guest failed: {found}")
-    return found.get("status") == "completed"
-
-
 def saved(pair):
     """A guest that has written to its disk, and where it was saved."""
     path = pair.folder / "saved.state"
@@ -54,7 +41,7 @@ def saved(pair):
         keep_cached(first, disk.node)
         sh(first, scribble(disk.node, 1))
         disk.of["primary"] = "saved"
-    save(first, path)
+    booted.save(first, path)
     first.command("quit")
     first.wait_exit()
     return path
@@ -74,7 +61,7 @@ def goes_on(t, pair):
 @cases("file", "defer")
 def test_protected(t, how):
     """From a file, at once or when told; with a disk that was written to."""
-    pair = t.pair(disks=[Disk(t.folder)])
+    pair = t.pair(disks=[Disk(t.folder)], fresh=True)
     uri = f"file:{saved(pair)}"
     pair.start_secondary()
     pair.start_primary(extra=("-incoming", "defer" if how == "defer" else uri))
@@ -98,7 +85,7 @@ def test_paused(t, kind):
     """With -S, as libvirt has it: nothing is protected that may still be
     taken back."""
     disks = [Disk(t.folder)] if kind == "disk" else []
-    pair = t.pair(disks=disks)
+    pair = t.pair(disks=disks, fresh=True)
     uri = f"file:{saved(pair)}"
     pair.start_secondary()
     pair.start_primary(extra=("-S", "-incoming", uri))
@@ -116,7 +103,7 @@ def test_paused(t, kind):
 
 def test_fails(t):
     """What was sent is no guest: said once, and the process is there."""
-    pair = t.pair()
+    pair = t.pair(fresh=True)
     rubbish = t.folder / "rubbish"
     rubbish.write_bytes(b"this is no guest" * 1000)
     pair.start_primary(extra=("-incoming", "defer"))

@@ -5,7 +5,7 @@ import os
 
 from ftlib import netns, pump, wait
 from ftlib.capture import Capture, ping
-from ftlib.case import assert_equal, cases, require_netdev
+from ftlib.case import assert_equal, cases, long, require_netdev
 from ftlib.guest import REDIS_PORT
 from ftlib.pair import tap_netdev
 
@@ -79,6 +79,7 @@ def test_two_nics(t):
     die_and_survive(t, pair)
 
 
+@long("stream-unix", "dgram-unix", "socket-udp")
 @cases(*pump.KINDS)
 def test_sockets(t, kind):
     """-netdev stream, dgram and socket hold output and are taken over."""

@@ -161,7 +161,7 @@ def test_during_first_copy(t):
     pair = t.pair()
     secondary = pair.start_secondary()
     pair.start_primary(fault="first-copy")
-    pair.primary.wait_exit(60)
+    assert_equal(pair.primary.wait_exit(60), -9, "the primary's exit code")
     secondary.qmp.wait_event("FT_STATE_CHANGED",
                              lambda d: d["state"] == "unprotected" and
                              d.get("reason"))

@@ -97,7 +97,7 @@ def test_under_load(t, kind):
         same_as_cached(pair.secondary, disk.node)
 
 
-@long("shared")
+@long("disk", "shared")
 @cases("plain", "disk", "shared")
 @limit(300)
 def test_back_and_forth(t, kind):

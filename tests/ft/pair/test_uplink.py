@@ -14,7 +14,7 @@ import subprocess
 import time
 
 from ftlib import netns, vm, wait
-from ftlib.case import assert_equal, cases
+from ftlib.case import assert_equal, cases, long
 from ftlib.client import Ping
 from ftlib.pair import MAC, plain_tap, tap_netdev
 
@@ -162,6 +162,7 @@ def check_moved(t, pair, moment, generation):
                              f"waited {waited:.3f} s")
 
 
+@long("port", "uplink-deleted", "tap-removed")
 @cases(*CUTS)
 def test_cut(t, kind):
     """The guest is reached at the peer over the same connection."""

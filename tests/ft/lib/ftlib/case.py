@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 
-from ftlib import client, guest, netns, vm
+from ftlib import booted, client, guest, netns, vm
 from ftlib.pair import Pair
 from ftlib.wait import Timeout
 
@@ -191,6 +191,7 @@ def tests_in(path):
 def perform(function, arguments, folder):
     """(exit code, one sentence)"""
     test = Test(folder)
+    booted.wanted = True
     try:
         netns.up()
         function(test, *arguments)

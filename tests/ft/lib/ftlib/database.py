@@ -61,6 +61,9 @@ def data_disk(folder, **options):
 class Tools:
     """Read-only and on both sides the same: nothing to mirror."""
 
+    def seen(self):
+        return "tools"
+
     def args(self, side):
         return ["-drive", f"if=none,id=tools,format=raw,readonly=on,"
                 f"file={files() / 'tools.img'}",

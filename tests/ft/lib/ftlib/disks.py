@@ -69,6 +69,13 @@ class Disk:
         self.of = {}            # a QEMU's name -> the one whose image it has
         self.devices, self.node = KINDS[kind]
 
+    def seen(self):
+        """What a guest that boots sees of it, or None when that cannot be
+        told from its options."""
+        if self.file or self.image("primary").exists():
+            return None
+        return (self.kind, self.size, self.name, self.keys, self.template)
+
     def image(self, side):
         side = "shared" if self.shared else self.of.get(side, side)
         return self.folder / f"{side}-{self.name}.{self.form}"

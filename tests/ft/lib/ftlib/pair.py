@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A primary and a secondary with the same machine, and a network."""
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import time
 
-from ftlib import guest, netns, wait
+from ftlib import booted, guest, netns, wait
 from ftlib.qmp import Gone, QmpError
-from ftlib.vm import Qemu
+from ftlib.vm import Qemu, Refused
 
 MAC = "52:54:00:77:00:02"
 PORT = 7700
@@ -38,6 +39,14 @@ def machine(memory=MEMORY, smp=1, model="pc", extra=()):
             "-m", str(memory), "-smp", str(smp), *extra]
 
 
+def without_uuid(options):
+    """It is in no state of the machine."""
+    if "-uuid" not in options:
+        return options
+    at = options.index("-uuid")
+    return options[:at] + options[at + 2:]
+
+
 # Four QEMUs share two cores here, where a thread that only wants to send a
 # beat can wait for 0.2 s; death itself is noticed by the end of the
 # connection.  Tests of the time-out set their own.
@@ -47,7 +56,7 @@ KEYS = "self-check=1,timeout=2000"
 class Pair:
     """Options are those of the machine both sides share; `keys` is what
     follows the address in -ft-peer and -ft-listen; `boot` replaces the test
-    guest's kernel.
+    guest's kernel; `fresh`: it is to boot, and not to come from booted.py.
 
     start() brings up everything.  A test that wants another order calls
     start_secondary(), start_primary(), wait_ready() and wait_protected()
@@ -58,7 +67,7 @@ class Pair:
     def __init__(self, folder, memory=MEMORY, smp=1, nic="virtio-net-pci",
                  model="pc", keys=KEYS, extra=(), parameters="",
                  user_net=False, backend=None, ports=(), disks=(), mac=MAC,
-                 address=netns.GUEST, boot=None):
+                 address=netns.GUEST, boot=None, fresh=False):
         self.folder = folder
         self.disks = disks
         self.keys = keys
@@ -68,6 +77,7 @@ class Pair:
         self.backend = backend or plain_tap     # (netdev, tap) from a number
         self.ports = ports
         self.machine = machine(memory, smp, model, extra)
+        self.fresh = fresh or boot is not None or ports
         self.boot = boot if boot is not None else guest.boot_args(
             parameters, "10.0.2.15/24" if user_net else
             f"{address}/{netns.PREFIX}")
@@ -98,23 +108,70 @@ class Pair:
         return role if not any(q.name == role for q in self.all) else \
             f"{role}{len(self.all)}"
 
+    def _args(self, name, backend):
+        return [*self.boot, "-netdev", backend,
+                *nic_device(self.nic, self.mac),
+                *(a for d in self.disks for a in d.args(name))]
+
+    @contextlib.contextmanager
+    def _alone(self, extra):
+        """Its guest, for booted.py."""
+        backend, tap = self._backend("booted") if self.user_net else \
+            plain_tap("-booted")
+        qemu = Qemu("booted", [*self.machine, *self._args("booted", backend),
+                               *extra], self.folder, tap=tap)
+        try:
+            yield qemu.start()
+        finally:
+            qemu.end()
+            if tap:
+                netns.delete_tap(tap)
+
+    def _saved(self, backend, extra):
+        """The arguments that have it booted already, if it can be."""
+        kind = backend.partition(",")[0]
+        disks = [d.seen() for d in self.disks]
+        options = without_uuid([*self.machine, *extra])
+        if self.fresh or kind not in ("tap", "user") or "queues=" in backend \
+                or "-S" in options or any("/" in o for o in options) \
+                or None in disks:
+            return []
+        state = booted.state((kind, options, self.boot, self.nic, self.mac,
+                              disks), lambda: self._alone(extra))
+        return ["-incoming", f"file:{state}"] if state else []
+
     def _start(self, role, ft, env, extra, machine_args=None, binary=None):
         name = self.next_name(role)
         backend, tap = self._backend(name)
-        args = [*(machine_args or self.machine), *self.boot,
-                "-netdev", backend, *nic_device(self.nic, self.mac),
-                *(a for d in self.disks for a in d.args(name)), *ft, *extra]
-        qemu = Qemu(name, args, self.folder, env, tap, self.ports,
-                    binary=binary)
+        # An arbiter's guest is not let in
+        boots = role != "primary" or self.primary or machine_args or \
+            binary or any("arbiter=" in word for word in ft)
+        saved = [] if boots else self._saved(backend, list(extra))
+        qemu = Qemu(name, [*(machine_args or self.machine),
+                           *self._args(name, backend), *ft, *extra, *saved],
+                    self.folder, env, tap, self.ports, binary=binary)
         qemu.enter = self.enter
         self.all.append(qemu)
         qemu.start()
         qemu.qmp.forbid("FT_FAILOVER")
+        if saved:
+            qemu.booted = True
+            wait.until("the saved guest did not arrive",
+                       lambda: self.arrived(qemu))
         return qemu
 
     def ft_option(self, option, address, keys=None):
         keys = self.keys if keys is None else keys
         return [option, address + ("," + keys if keys else "")]
+
+    def arrived(self, qemu):
+        try:
+            return qemu.command("query-status")["status"] != "inmigrate" and \
+                "by -incoming" not in self.reason(qemu)
+        except Gone:
+            if qemu.killed:
+                return True     # already, by a fault point
+            raise Refused(f"{qemu.name}: {qemu.said()}") from None
 
     def start_secondary(self, fault=None, extra=(), keys=None, port=None,
                         machine_args=None, binary=None):

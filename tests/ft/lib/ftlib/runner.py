@@ -20,7 +20,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ftlib import case, database, guest, netns, wait
+from ftlib import booted, case, database, guest, netns, wait
 
 PYTHON = "/usr/bin/python3"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -259,6 +259,7 @@ def main():
         try:
             guest.qemu()
             guest.image()
+            booted.prune()
             # Here, not within the time limit of whoever needs it first, and
             # while there is a network
             if any(uses(j, "database") for j in jobs) and not \

@@ -58,7 +58,9 @@ class Qemu:
         self.ports = dict.fromkeys(ports)
         self.binary = binary        # another emulator than the one built
         self.process = None
+        self.qmp = self.console = None
         self.killed = "QEMU_FT_FAULT" in self.env
+        self.booted = False         # its guest was saved when it was ready
 
     def start(self):
         monitor, their_monitor = socket.socketpair()
@@ -133,9 +135,11 @@ class Qemu:
             raise wait.Timeout(f"{self.name} is still running after "
                                f"{wait.scaled(timeout):g} s") from None
 
-    def wait_ready(self, timeout=60, since=0, peers=()):
+    def wait_ready(self, timeout=60, since=None, peers=()):
+        if self.booted and since is None:
+            return
         try:
-            self.console.wait_for(guest.READY, timeout, since)
+            self.console.wait_for(guest.READY, timeout, since or 0)
         except wait.Timeout as why:
             found = evidence.gather(self, peers)
             raise wait.Timeout(f"{why}; {found}") from None
@@ -160,6 +164,7 @@ class Qemu:
         if self.alive():
             self.process.kill()
         self.process.wait()
-        self.qmp.close()
-        for console in (self.console, *self.ports.values()):
-            console.close()
+        # A signal may have come while it was being started
+        for end in (self.qmp, self.console, *self.ports.values()):
+            if end is not None:
+                end.close()
