@@ -283,6 +283,7 @@ def test_hostile(t):
     pair.wait_ready()
     pair.wait_protected()
     # 127.0.0.1 alone is listened on
+    wait.until("no links are shown", lambda: pair.query()["links"])
     assert_equal(len(pair.query()["links"]), 1, "number of links")
     counter = t.counter()
     for link in (0, 1, 15, 16, 0xffffffff):
