@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from ftlib import database, guest, netns, wait
-from ftlib.case import alone, assert_equal, limit
+from ftlib.case import assert_equal, limit
 
 RUN = guest.ROOT / "tests" / "ft" / "bench" / "run"
 PLOTS = {"speed", "guests", "pause", "wire", "memory", "outage"}
@@ -90,7 +90,6 @@ def check_report(t, data):
             raise AssertionError(f"{path.name} is not whole or not shown")
 
 
-@alone
 @limit(900)
 def test_quick(t):
     options = ["--quick", "--seconds", "0.8"]

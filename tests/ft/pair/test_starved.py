@@ -75,8 +75,8 @@ def stays_protected(t, count, seconds, parameters=""):
 @alone
 @limit(180)
 def test_one_core(t):
-    """A minute beside one neighbour."""
-    stays_protected(t, 1, 60)
+    """Half a minute beside one neighbour."""
+    stays_protected(t, 1, 30)
 
 
 @alone
