@@ -20,6 +20,8 @@
  * gets it.  Only what a back end reads in the same go waits for a bottom
  * half, and makes one record.
  *
+ * What came when this process had died already is for salvage.c.
+ *
  * Both stop where they would cost more than they help.  A queue of output
  * that is long will not be waited for by one request.  Input of more than
  * BULK bytes in an epoch is a transfer, in which a lost packet is no news,
@@ -38,6 +40,7 @@
 #include "fault.h"
 #include "gate.h"
 #include "options.h"
+#include "salvage.h"
 
 #define OUTPUT_MAX (256 * KiB)  /* held at the cut */
 #define BULK (64 * KiB)         /* of input in an epoch */
@@ -96,11 +99,13 @@ void ft_carry_start(FtChannel *ch, const uint64_t *epoch)
     carry.bulk = false;
     carry.epoch = epoch;
     carry.ch = ch;
+    ft_salvage_start(ch, epoch, &carry.released);
 }
 
 void ft_carry_stop(void)
 {
     carry.ch = NULL;
+    ft_salvage_stop();
 }
 
 void ft_carry_released(uint64_t epoch)

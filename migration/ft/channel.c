@@ -45,7 +45,7 @@
 #include "loop.h"
 
 #define RX_SIZE (2 * (FT_WIRE_MAX_PAYLOAD + sizeof(FtRecHeader)))
-#define TX_PIECE (256 * KiB)
+#define WHOLE (32 * KiB)        /* which a socket takes at once */
 
 typedef struct Item {
     FtChannelJob *job;          /* NULL: write @data */
@@ -66,6 +66,7 @@ struct FtChannel {
     QemuCond cond;              /* there is something to do */
     QemuCond idle;              /* @writing was cleared */
     GQueue items;
+    size_t sending;             /* bytes of a main loop's call, 0: none */
     bool writing;
     bool closing;
 
@@ -430,7 +431,11 @@ void ft_channel_send(FtChannel *ch, const void *data, size_t len)
     QEMU_LOCK_GUARD(&ch->lock);
     if (!ch->writing && g_queue_is_empty(&ch->items)) {
         /* Under the lock: short, since the socket is never waited for */
+        ch->sending = len;
+        barrier();
         done = write_some(ch, data, len);
+        barrier();
+        ch->sending = 0;
     }
     if (done >= 0 && done < len) {
         GByteArray *rest = g_byte_array_sized_new(len - done);
@@ -440,6 +445,23 @@ void ft_channel_send(FtChannel *ch, const void *data, size_t len)
     } else {
         nudge_locked(ch);
     }
+}
+
+int ft_channel_fd(FtChannel *ch)
+{
+    return ch->links ? -1 : ch->fd;
+}
+
+bool ft_channel_between_records(FtChannel *ch)
+{
+    bool locked = pthread_mutex_trylock(&ch->lock.lock);
+
+    /*
+     * A call of the main loop's under way: of what is short a socket that has
+     * taken all before takes all, or the call has not begun.
+     */
+    return !ch->links && !ch->writing && g_queue_is_empty(&ch->items) &&
+           (!locked || (ch->sending && ch->sending <= WHOLE));
 }
 
 void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque)

@@ -76,6 +76,17 @@ void ft_channel_close(FtChannel *ch);
  */
 void ft_channel_send(FtChannel *ch, const void *data, size_t len);
 
+/** ft_channel_fd: the connection's socket; -1 with several links */
+int ft_channel_fd(FtChannel *ch);
+
+/**
+ * ft_channel_between_records: all that was sent are whole records
+ *
+ * For the time when every thread of this process has ended, wherever it was;
+ * takes no lock, and @ch is not used by anybody afterwards.
+ */
+bool ft_channel_between_records(FtChannel *ch);
+
 /** ft_channel_post: run @job in the channel's thread, after earlier ones */
 void ft_channel_post(FtChannel *ch, FtChannelJob *job, void *opaque);
 

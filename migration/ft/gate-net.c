@@ -29,6 +29,7 @@
 #include "gate.h"
 #include "inbound.h"
 #include "options.h"
+#include "salvage.h"
 #include "state.h"
 
 #define TYPE_FILTER_FT "filter-ft"
@@ -142,6 +143,8 @@ static ssize_t filter_ft_receive(NetFilterState *nf, NetClientState *sender,
 static void filter_ft_cleanup(NetFilterState *nf)
 {
     ft_gate_forget(nf);
+    /* The keeper's copy would keep the tap */
+    ft_salvage_stop();
 }
 
 static void filter_ft_class_init(ObjectClass *oc, void *data)

@@ -64,6 +64,7 @@ static bool prepare(Error **errp)
     }
     ft_hotplug_watch();
     ft_uplink_find();
+    ft_keeper_start();
     return true;
 }
 
@@ -77,7 +78,6 @@ static bool prepare_primary(Error **errp)
     if (!prepare(errp)) {
         return false;
     }
-    ft_keeper_start();
     if (!ft_arbiter_start(errp)) {
         return false;
     }

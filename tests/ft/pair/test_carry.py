@@ -177,3 +177,23 @@ def test_stopped_secondary(t):
                lambda: set(capture.echoes()) == set(range(COUNT)))
     t.say(str(pair.query(pair.secondary)["takeover"]))
     capture.close()
+
+
+@cases("virtio-net-pci", "e1000")
+def test_dead_tap(t, nic):
+    """What nobody has read from the tap of a primary that dies is answered
+    by the survivor: its keeper passes it on."""
+    pair = t.pair(keys="timeout=60000", nic=nic).start()
+    assert_equal(Redis().call("PING"), "PONG", "the answer")
+    pair.primary.stop_process()
+    ping(range(COUNT))
+    capture = Capture(pair.secondary.tap)
+    pair.kill_primary()
+    pair.wait_takeover()
+    found = pair.query(pair.secondary)["takeover"]
+    t.say(str(found))
+    wait.until("not every ping was answered",
+               lambda: set(capture.echoes()) == set(range(COUNT)))
+    if found["delivered"] < COUNT:
+        raise AssertionError(f"{found['delivered']} packets delivered")
+    capture.close()
