@@ -17,6 +17,7 @@
 #include "qemu/atomic.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "carry.h"
 #include "checkpoint.h"
@@ -45,6 +46,7 @@ static struct {
     FtEpoch epoch;
     FtCut cut;
     FtShip ship;
+    FtCompress compress;
     FtFirstCopy first;
     bool copying;
     bool acked;                 /* an epoch was committed */
@@ -58,6 +60,13 @@ static struct {
 } cp;
 
 #define LAST_RETRY_MS 1
+#define LINK_SAMPLE (512 * KiB) /* of an epoch, to see how fast a link is */
+
+void ft_checkpoint_compressed(uint64_t *before, uint64_t *after)
+{
+    *before = stat64_get(&cp.compress.before);
+    *after = stat64_get(&cp.compress.after);
+}
 
 uint64_t ft_checkpoint_committed(void)
 {
@@ -200,7 +209,7 @@ static void disks_copied(const char *error)
         ft_primary_lost(error);
         return;
     }
-    if (!ft_first_copy_start(&cp.first, cp.ram, cp.ch,
+    if (!ft_first_copy_start(&cp.first, cp.ram, cp.ch, &cp.compress,
                              ft_opts.dirty_limit / 4, first_copy_finished,
                              &err)) {
         ft_primary_lost(error_get_pretty(err));
@@ -284,12 +293,14 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
     if (!ft_cut_init(&cp.cut, ram, 2 * ft_opts.dirty_limit, errp)) {
         return false;
     }
-    if (!ft_ship_init(&cp.ship, ram, errp)) {
+    if (!ft_ship_init(&cp.ship, ram, &cp.compress, errp)) {
         goto fail_cut;
     }
     if (!ft_harvest_start(errp)) {
         goto fail_ship;
     }
+    ft_compress_start(&cp.compress,
+                      ft_primary.minor >= FT_WIRE_MINOR_COMPRESSED);
     ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
     cp.released = 0;
@@ -310,7 +321,8 @@ fail_cut:
 
 static bool take_ack(const FtRecord *rec, Error **errp)
 {
-    uint64_t number, stable;
+    uint64_t number, stable, bytes;
+    int64_t took;
 
     ft_wire_get_ack(rec, &number, &stable);
     if (!ft_epoch_ack(&cp.epoch, number, stable, errp)) {
@@ -319,9 +331,15 @@ static bool take_ack(const FtRecord *rec, Error **errp)
     cp.acked = true;
     ft_lease_proof(ft_channel_lease(cp.ch), cp.sent_at, cp.sent_age);
     ft_fault(FT_FAULT_ACK_RECEIVED);
-    ft_window_add(&ft_counters.ack,
-                  us(get_clock() - cp.cut.start - cp.cut.total));
-    ft_window_add(&ft_counters.bytes, qatomic_read_u64(&cp.ship.bytes));
+    took = get_clock() - cp.cut.start - cp.cut.total;
+    bytes = qatomic_read_u64(&cp.ship.bytes);
+    ft_window_add(&ft_counters.ack, us(took));
+    ft_window_add(&ft_counters.bytes, bytes);
+    /* A small one tells of the way there and back, others of hashing */
+    if (bytes >= LINK_SAMPLE && !cp.cut.hashed && number > 1) {
+        ft_compress_link(&cp.compress, bytes,
+                         took - qatomic_read_i64(&cp.ship.busy));
+    }
     ft_counters.checks_passed += cp.cut.hashed;
     return true;
 }
@@ -396,6 +414,7 @@ static void checkpoint_stop(void)
     cp.epoch.committed = 0;
     ft_harvest_stop();
     ft_ship_destroy(&cp.ship);
+    ft_compress_stop(&cp.compress);
     ft_cut_destroy(&cp.cut);
 }
 

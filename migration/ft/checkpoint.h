@@ -25,4 +25,7 @@ extern FtCounters ft_counters;
 uint64_t ft_checkpoint_committed(void);
 bool ft_checkpoint_remaining(uint64_t *bytes);
 
+/* Bytes of the records that went compressed, and what became of them */
+void ft_checkpoint_compressed(uint64_t *before, uint64_t *after);
+
 #endif

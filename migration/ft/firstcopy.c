@@ -14,21 +14,26 @@
  * what the disks' first copy brought.  Otherwise the first epoch would queue
  * up behind megabytes in the socket, and the output it holds with it.
  *
- * It ends when the guest has written little during a round, or when rounds
- * have stopped getting smaller: the guest writes faster than the link
- * carries, and the first cut takes what is left.
+ * It ends when the guest has written little during a round.  When rounds stop
+ * getting smaller the guest writes faster than the link carries, and is slowed
+ * down (throttle.c), or the first epoch would hold all that it writes to, and
+ * its output for as long as sending that takes.  When that does not help
+ * either, the first cut takes what is left.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/cutils.h"
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "cut.h"
 #include "fault.h"
 #include "firstcopy.h"
 #include "harvest.h"
+#include "options.h"
+#include "throttle.h"
 
 #define RECORD_SIZE (256 * KiB)
 #define MAX_ROUNDS 16
@@ -42,10 +47,13 @@ typedef struct Sender {
 
 static bool sender_flush(Sender *s)
 {
+    int64_t start;
     bool ok;
 
-    ft_wire_end(s->wire, s->record);
+    ft_compress_close(s->fc->compress, s->wire, s->record);
+    start = get_clock();
     ok = ft_channel_write(s->ch, s->wire->data, s->wire->len);
+    ft_compress_link(s->fc->compress, s->wire->len, get_clock() - start);
     ft_fault(FT_FAULT_FIRST_COPY);
     g_byte_array_set_size(s->wire, 0);
     s->record = ft_wire_begin(s->wire, FT_REC_COPY);
@@ -149,7 +157,8 @@ static void round_done(EventNotifier *e)
         return;
     }
     size = fc->list.used / sizeof(FtPageId);
-    if (fc->round && size > fc->last_size * 3 / 4) {
+    if (fc->round && size > fc->last_size * 3 / 4 &&
+        !ft_throttle_half(ft_opts.throttle)) {
         fc->round = MAX_ROUNDS;
     } else {
         fc->round++;
@@ -161,7 +170,8 @@ static void round_done(EventNotifier *e)
 }
 
 bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
-                         uint64_t enough, void (*finished)(void),
+                         FtCompress *compress, uint64_t enough,
+                         void (*finished)(void),
                          Error **errp)
 {
     uint64_t max = ft_ram_max_bytes(ram), used = 0;
@@ -169,6 +179,7 @@ bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
     *fc = (FtFirstCopy) {
         .ram = ram,
         .ch = ch,
+        .compress = compress,
         .enough = enough,
         .finished = finished,
     };

@@ -8,11 +8,13 @@
 
 #include "arena.h"
 #include "channel.h"
+#include "compress.h"
 #include "ram.h"
 
 typedef struct FtFirstCopy {
     FtRam *ram;
     FtChannel *ch;
+    FtCompress *compress;
     FtArena list;               /* pages of this round; round 0: all */
     unsigned int round;
     uint64_t enough;            /* pages the first cut may find dirty */
@@ -33,7 +35,8 @@ typedef struct FtFirstCopy {
  * Main loop; dirty logging is on.
  */
 bool ft_first_copy_start(FtFirstCopy *fc, FtRam *ram, FtChannel *ch,
-                         uint64_t enough, void (*finished)(void),
+                         FtCompress *compress, uint64_t enough,
+                         void (*finished)(void),
                          Error **errp);
 
 /**

@@ -47,6 +47,7 @@ bool ft_intake_init(FtIntake *in, FtRam *ram,
 void ft_intake_destroy(FtIntake *in)
 {
     ft_arena_destroy(&in->stage);
+    ft_zstd_free(in->zstd);
     if (in->device) {
         g_byte_array_free(in->device, true);
         g_byte_array_free(in->next_device, true);
@@ -254,6 +255,19 @@ static FtIntakeResult take_commit(FtIntake *in, const FtRecord *rec,
     return FT_INTAKE_COMPLETE;
 }
 
+/* What is in it is taken as if it had come as it is */
+static FtIntakeResult take_compressed(FtIntake *in, const FtRecord *rec,
+                                      Error **errp)
+{
+    FtRecord inner;
+
+    if (!in->zstd) {
+        in->zstd = ft_zstd_new();
+    }
+    return ft_zstd_open(in->zstd, rec, &inner, errp) ?
+           ft_intake_record(in, &inner, errp) : FT_INTAKE_BROKEN;
+}
+
 FtIntakeResult ft_intake_record(FtIntake *in, const FtRecord *rec,
                                 Error **errp)
 {
@@ -266,6 +280,8 @@ FtIntakeResult ft_intake_record(FtIntake *in, const FtRecord *rec,
         return take_pages(in, rec, errp);
     case FT_REC_DEVICE:
         return take_device(in, rec, errp);
+    case FT_REC_COMPRESSED:
+        return take_compressed(in, rec, errp);
     case FT_REC_COMMIT:
         return take_commit(in, rec, errp);
     default:

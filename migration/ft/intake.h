@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "ram.h"
 #include "wire.h"
+#include "wire-zstd.h"
 
 typedef enum FtIntakeResult {
     FT_INTAKE_BROKEN = -1,      /* the peer has broken the protocol */
@@ -31,6 +32,7 @@ typedef struct FtIntake {
     FtIntakePhase phase;
     uint64_t committed;         /* epoch in RAM and @device, 0: none */
     GByteArray *device;         /* device state of @committed */
+    FtZstd *zstd;               /* NULL until a COMPRESSED has come */
 
     /* The open epoch */
     uint64_t epoch;
@@ -59,7 +61,7 @@ bool ft_intake_init(FtIntake *in, FtRam *ram,
 void ft_intake_destroy(FtIntake *in);
 
 /**
- * ft_intake_record: take a COPY, BEGIN, PAGES, DEVICE or COMMIT
+ * ft_intake_record: take a COPY, BEGIN, PAGES, DEVICE, COMMIT or COMPRESSED
  *
  * Everything is validated here, so that applying cannot fail.  On BROKEN
  * with @errp set, the last committed epoch is still in place.

@@ -28,6 +28,7 @@ FtOptions ft_opts = {
     .quiet_us = 300,
     .dirty_limit = 4096,
     .timeout_ms = 500,
+    .throttle = 80,
     .durability = FT_DURABILITY_DISK,
     .disk_sync = FT_DISK_SYNC_HASH,
 };
@@ -43,6 +44,7 @@ static const struct {
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
     { "timeout", &ft_opts.timeout_ms, FT_TIMEOUT_MIN_MS,
       FT_TIMEOUT_MAX_MS },
+    { "throttle", &ft_opts.throttle, 0, 95 },
     { "self-check", &ft_opts.self_check, 0, 1000000 },
     { "sync-rate", &ft_opts.sync_rate, 0, 1000000 },
 };
@@ -54,6 +56,7 @@ static const struct {
 } choices[] = {
     { "durability", &FtDurability_lookup, (int *)&ft_opts.durability },
     { "disk-sync", &FtDiskSync_lookup, (int *)&ft_opts.disk_sync },
+    { "compress", &OnOffAuto_lookup, (int *)&ft_opts.compress },
 };
 
 static QemuOptsList ft_opts_list = {
@@ -99,6 +102,12 @@ static QemuOptsList ft_opts_list = {
                     "comes early",
             .def_value_str = "4096",
         }, {
+            .name = "throttle",
+            .type = QEMU_OPT_NUMBER,
+            .help = "most of its time that a guest is made to sleep when it "
+                    "dirties far more than that while one is sent, %",
+            .def_value_str = "80",
+        }, {
             .name = "timeout",
             .type = QEMU_OPT_NUMBER,
             .help = "a peer that is silent for so long is dead, ms",
@@ -121,6 +130,12 @@ static QemuOptsList ft_opts_list = {
             .help = "first copy of the disks: hash (what differs), full, or "
                     "none (they are the same)",
             .def_value_str = "hash",
+        }, {
+            .name = "compress",
+            .type = QEMU_OPT_STRING,
+            .help = "compress memory on its way to the peer: auto (while "
+                    "the link is slower than that), on, or off",
+            .def_value_str = "auto",
         }, {
             .name = "shared",
             .type = QEMU_OPT_BOOL,

@@ -6,6 +6,7 @@
 #ifndef MIGRATION_FT_OPTIONS_H
 #define MIGRATION_FT_OPTIONS_H
 
+#include "qapi/qapi-types-common.h"
 #include "qapi/qapi-types-ft.h"
 #include "peers.h"
 
@@ -19,10 +20,12 @@ typedef struct FtOptions {
     uint32_t quiet_us;          /* cut when no more output came for so long */
     uint32_t dirty_limit;       /* no more dirty pages without a cut */
     uint32_t timeout_ms;        /* a peer silent for so long is dead */
+    uint32_t throttle;          /* most of its time that a guest loses, % */
     uint32_t self_check;        /* compare every N-th epoch, 0: never */
     uint32_t sync_rate;         /* of the disks' first copy, MiB/s, 0: all */
     FtDurability durability;
     FtDiskSync disk_sync;
+    OnOffAuto compress;         /* memory on its way to the peer */
     bool shared;                /* both sides have the same images */
     bool arbiter_force;         /* start whatever its record says */
     bool carry;                 /* packets travel with their epoch (carry.c) */

@@ -33,6 +33,8 @@
  * log of every slot, so that it takes longer the more memory there is: what
  * looks have cost lately is one part in LOOK_SHARE of the time between them,
  * unless that would leave fewer than four in an interval.
+ * While an epoch is in flight no cut can be made; that a guest does not dirty
+ * far more than the limit meanwhile is for throttle.c.
  *
  * Timers of the real-time clock and event notifiers run at top level of the
  * main loop, which is where a cut may run.
@@ -47,6 +49,7 @@
 #include "harvest.h"
 #include "options.h"
 #include "pacer.h"
+#include "throttle.h"
 #include "vcpu.h"
 
 #define LOOK_NS (tcg_enabled() ? 5000000 : 20000000)
@@ -63,6 +66,8 @@
 static struct {
     bool on, inflight;
     bool overdue;               /* the interval passed while in flight */
+    bool hashed;                /* the last epoch was */
+    bool slow;                  /* it had to be waited for too long */
     const FtRam *ram;
     void (*cut)(FtCutCause cause);
     QEMUTimer *interval, *output, *dirty;
@@ -220,7 +225,7 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
     pacer.ram = ram;
     pacer.cut = cut;
     pacer.on = true;
-    pacer.inflight = pacer.overdue = false;
+    pacer.inflight = pacer.overdue = pacer.slow = pacer.hashed = false;
     pacer.first_output = 0;
     pacer.dirty_pages = 0;
     pacer.looked = now_ns();
@@ -231,6 +236,7 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
 
 void ft_pacer_stop(void)
 {
+    ft_throttle_stop();
     if (!pacer.on) {
         return;
     }
@@ -268,6 +274,12 @@ void ft_pacer_cut_done(const FtCut *cut)
 {
     int64_t pause = cut->total - cut->check;
 
+    if (pacer.on) {
+        ft_throttle_cut(cut->npages, dirty_limit(),
+                        pacer.slow ? ft_opts.throttle : 0);
+    }
+    pacer.slow = false;
+    pacer.hashed = cut->hashed;
     if (cut->npages >= SAMPLE_PAGES) {
         int64_t page = (cut->copy - cut->check) / cut->npages;
 
@@ -295,6 +307,8 @@ void ft_pacer_committed(void)
     if (!pacer.on) {
         return;
     }
+    /* Waiting for the link, not for a self-check */
+    pacer.slow = !pacer.hashed && pacer.dirty_pages >= dirty_limit();
     if (pacer.overdue) {
         pacer.overdue = false;
         pacer.cut(FT_CAUSE_INTERVAL);

@@ -80,7 +80,7 @@ static void welcome(const FtRecord *rec)
     g_autoptr(GByteArray) uplinks = NULL;
     Error *err = NULL;
 
-    if (p->welcomed || !ft_wire_get_welcome(rec, &err) ||
+    if (p->welcomed || !ft_wire_get_welcome(rec, &p->minor, &err) ||
         !p->mode->start(&p->ram, p->ch, &err)) {
         ft_primary_lost(err ? error_get_pretty(err) :
                         "the peer sent WELCOME twice");

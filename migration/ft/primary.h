@@ -56,6 +56,7 @@ extern const FtMode ft_checkpoint_mode;
 typedef struct FtPrimary {
     const FtMode *mode;
     bool wanted;                /* dial whenever there is no connection */
+    uint16_t minor;             /* of the protocol, that both speak */
     bool welcomed;              /* the mode runs */
     bool handed_over;           /* HANDOVER was said; its answer decides */
     bool undecided;             /* lost the peer, waits for the arbiter */

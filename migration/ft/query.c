@@ -25,6 +25,7 @@
 #include "primary.h"
 #include "secondary.h"
 #include "state.h"
+#include "throttle.h"
 #include "uplink.h"
 #include "version.h"
 
@@ -150,6 +151,10 @@ FtInfo *qmp_query_ft(Error **errp)
     info->carry = g_new0(FtCarryInfo, 1);
     *info->carry = ft_carry_counts();
     info->cuts = cuts();
+    info->throttle = ft_throttle_percent();
+    info->compressed = g_new0(FtCompressed, 1);
+    ft_checkpoint_compressed(&info->compressed->before,
+                             &info->compressed->after);
     info->self_check = g_new0(FtSelfCheck, 1);
     info->self_check->passed = ft_counters.checks_passed;
     info->self_check->failed = ft_counters.checks_failed;
@@ -226,6 +231,14 @@ static void hmp_info_ft(Monitor *mon, const QDict *qdict)
                    i->cuts->total, i->cuts->interval, i->cuts->idle,
                    i->cuts->quiet, i->cuts->delay, i->cuts->dirty,
                    i->cuts->disk, i->cuts->skipped);
+    if (i->compressed->before) {
+        monitor_printf(mon, "compressed   %" PRIu64 " MiB to %" PRIu64
+                       " MiB\n", i->compressed->before >> 20,
+                       i->compressed->after >> 20);
+    }
+    if (i->throttle) {
+        monitor_printf(mon, "throttle     %" PRIu32 " %%\n", i->throttle);
+    }
     for (FtDiskInfoList *l = i->disks; l; l = l->next) {
         monitor_printf(mon, "disk         %s, %" PRIu64 " MiB%s",
                        l->value->name, l->value->size >> 20,

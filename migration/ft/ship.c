@@ -21,6 +21,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "carry.h"
@@ -31,12 +32,14 @@
 
 #define RECORD_SIZE (256 * KiB) /* of a PAGES record, about */
 #define INLINE_PAGES 512        /* encoded in the main loop, below 1 ms */
+#define SMALL_PAGES 16          /* likewise, on a slow link */
 #define DEVICE_PIECE (512 * KiB)
 #define PREFETCH 256            /* bytes; from there the processor goes on */
 
-bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp)
+bool ft_ship_init(FtShip *s, const FtRam *ram, FtCompress *compress,
+                  Error **errp)
 {
-    *s = (FtShip) { .ram = ram };
+    *s = (FtShip) { .ram = ram, .compress = compress };
     for (uint32_t i = 0; i < ram->n; i++) {
         FtShadow *sh = &s->shadow[i];
 
@@ -76,10 +79,12 @@ void ft_ship_destroy(FtShip *s)
 
 static void close_record(FtShip *s)
 {
-    if (s->record_open) {
+    if (s->record_open && s->in_thread) {
+        ft_compress_close(s->compress, s->wire, s->record);
+    } else if (s->record_open) {
         ft_wire_end(s->wire, s->record);
-        s->record_open = false;
     }
+    s->record_open = false;
 }
 
 static void put_page(FtShip *s, FtPageId id, FtPageKind kind,
@@ -237,11 +242,14 @@ static void encode_end(FtShip *s)
 /* Write what is encoded, except for the last record that is still open */
 static bool flush(FtShip *s, FtChannel *ch, uint64_t *bytes)
 {
+    int64_t start;
     bool ok;
 
     close_record(s);
     *bytes += s->wire->len;
+    start = get_clock();
     ok = ft_channel_write(ch, s->wire->data, s->wire->len);
+    s->waited += get_clock() - start;
     g_byte_array_set_size(s->wire, 0);
     return ok;
 }
@@ -250,7 +258,9 @@ static void ship_job(FtChannel *ch, void *opaque)
 {
     FtShip *s = opaque;
     uint64_t n = s->cut->npages, bytes = 0;
+    int64_t start = get_clock();
 
+    s->waited = 0;
     encode_begin(s);
     for (uint64_t i = 0; i < n; i++) {
         encode_nth(s, i);
@@ -266,12 +276,14 @@ static void ship_job(FtChannel *ch, void *opaque)
     }
     encode_end(s);
     qatomic_set_u64(&s->bytes, bytes + s->wire->len);
+    qatomic_set_i64(&s->busy, get_clock() - start - s->waited);
     ft_channel_write(ch, s->wire->data, s->wire->len);
     ft_fault(FT_FAULT_SENT);
 }
 
 static void ship_inline(FtShip *s, FtChannel *ch)
 {
+    int64_t start = get_clock();
     const uint8_t *data;
 
     encode_begin(s);
@@ -281,6 +293,7 @@ static void ship_inline(FtShip *s, FtChannel *ch)
     encode_end(s);
     data = s->wire->data;
     qatomic_set_u64(&s->bytes, s->wire->len);
+    qatomic_set_i64(&s->busy, get_clock() - start);
     if (ft_fault_next(FT_FAULT_SEND_HALF)) {
         /* A beat may follow half a record only when nothing else does */
         ft_channel_send(ch, data, s->wire->len / 2);
@@ -295,7 +308,9 @@ void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
     s->cut = cut;
     g_byte_array_set_size(s->carried, 0);
     ft_carry_output(s->carried, cut->epoch);
-    if (cut->npages <= INLINE_PAGES) {
+    s->in_thread = cut->npages > (ft_compress_wanted(s->compress) ?
+                                  SMALL_PAGES : INLINE_PAGES);
+    if (!s->in_thread) {
         ship_inline(s, ch);
     } else {
         ft_channel_post(ch, ship_job, s);

@@ -7,6 +7,7 @@
 #define MIGRATION_FT_SHIP_H
 
 #include "channel.h"
+#include "compress.h"
 #include "cut.h"
 #include "ram.h"
 
@@ -19,7 +20,10 @@ typedef struct FtShadow {
 
 typedef struct FtShip {
     const FtRam *ram;
+    FtCompress *compress;
     FtCut *cut;                 /* the epoch being sent */
+    bool in_thread;             /* which may take its time */
+    int64_t waited;             /* for the socket, ns */
     FtShadow shadow[FT_WIRE_MAX_BLOCKS];
     GByteArray *device;         /* as the peer holds it */
     uint64_t device_epoch;      /* epoch @device belongs to, 0: none */
@@ -29,10 +33,13 @@ typedef struct FtShip {
     size_t record;              /* where its open PAGES record starts */
     bool record_open;
     uint64_t entries;           /* page entries of this epoch */
-    uint64_t bytes;             /* on the wire; settled before the last one */
+    /* Settled before its last byte leaves */
+    uint64_t bytes;             /* on the wire */
+    int64_t busy;               /* time spent on it, but for waiting, ns */
 } FtShip;
 
-bool ft_ship_init(FtShip *s, const FtRam *ram, Error **errp);
+bool ft_ship_init(FtShip *s, const FtRam *ram, FtCompress *compress,
+                  Error **errp);
 
 /** ft_ship_destroy: after the channel was closed */
 void ft_ship_destroy(FtShip *s);

@@ -60,6 +60,8 @@ static const struct {
     [FT_REC_SWITCHED] = { "SWITCHED", 8, 8 },
     [FT_REC_RECEIVED] = { "RECEIVED", sizeof(FtReceivedWire),
                           sizeof(FtReceivedWire) },
+    [FT_REC_COMPRESSED] = { "COMPRESSED", sizeof(FtCompressedWire) + 1,
+                            FT_WIRE_MAX_PAYLOAD },
     [FT_REC_SWITCHOVER] = { "SWITCHOVER", 0, FT_WIRE_MAX_TEXT },
     [FT_REC_PACKET] = { "PACKET", sizeof(FtPacketWire),
                         FT_WIRE_MAX_PACKET + FT_WIRE_MAX_TEXT +
@@ -106,6 +108,11 @@ size_t ft_wire_begin(GByteArray *out, FtRecType type)
 
     g_byte_array_append(out, (const guint8 *)&h, HDR);
     return start;
+}
+
+FtRecType ft_wire_open_type(const GByteArray *out, size_t start)
+{
+    return ldl_be_p(out->data + start + offsetof(FtRecHeader, type));
 }
 
 void ft_wire_end(GByteArray *out, size_t start)
@@ -380,7 +387,7 @@ bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp)
     return true;
 }
 
-bool ft_wire_get_welcome(const FtRecord *rec, Error **errp)
+bool ft_wire_get_welcome(const FtRecord *rec, uint16_t *minor, Error **errp)
 {
     const FtWelcomeWire *w = (const void *)rec->payload;
 
@@ -390,6 +397,7 @@ bool ft_wire_get_welcome(const FtRecord *rec, Error **errp)
                    be16_to_cpu(w->major), FT_WIRE_MAJOR);
         return false;
     }
+    *minor = MIN(be16_to_cpu(w->minor), FT_WIRE_MINOR);
     return true;
 }
 

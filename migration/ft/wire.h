@@ -15,7 +15,8 @@
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
 #define FT_WIRE_MAJOR 4
-#define FT_WIRE_MINOR 0
+#define FT_WIRE_MINOR 1
+#define FT_WIRE_MINOR_COMPRESSED 1              /* reads COMPRESSED */
 
 /* Limits; a peer that exceeds one has broken the protocol */
 #define FT_WIRE_MAX_PAYLOAD (1 * MiB)
@@ -76,6 +77,7 @@ typedef enum FtRecType {
     FT_REC_SWITCHOVER = 28,
     FT_REC_PACKET,
     FT_REC_RECEIVED,
+    FT_REC_COMPRESSED = 33,
     FT_REC__MAX,
     /* A peer that does not know it skips it */
     FT_REC_UPLINK = FT_WIRE_OPTIONAL | 27,
@@ -155,6 +157,11 @@ typedef struct QEMU_PACKED FtCommitWire {
     uint64_t ram_hash;
     uint64_t device_hash;
 } FtCommitWire;
+
+typedef struct QEMU_PACKED FtCompressedWire {
+    uint32_t type;
+    uint32_t length;
+} FtCompressedWire;
 
 typedef struct QEMU_PACKED FtAckWire {
     uint64_t epoch;
@@ -324,6 +331,9 @@ const char *ft_rec_name(uint32_t type);
 size_t ft_wire_begin(GByteArray *out, FtRecType type);
 void ft_wire_end(GByteArray *out, size_t start);
 
+/** ft_wire_open_type: of the record that was opened at @start */
+FtRecType ft_wire_open_type(const GByteArray *out, size_t start);
+
 /**
  * ft_wire_seal: fill in the header at @rec of a record in one piece
  *
@@ -401,7 +411,8 @@ int ft_wire_next(const uint8_t *buf, size_t len, FtRecord *rec,
  * @errp set to one sentence that names the record.
  */
 bool ft_wire_get_hello(const FtRecord *rec, char **json, Error **errp);
-bool ft_wire_get_welcome(const FtRecord *rec, Error **errp);
+/* @minor: the lower of both */
+bool ft_wire_get_welcome(const FtRecord *rec, uint16_t *minor, Error **errp);
 char *ft_wire_get_text(const FtRecord *rec);
 /** ft_wire_get_packet: @p->nic is to be freed; the data stay in @rec */
 bool ft_wire_get_packet(const FtRecord *rec, FtPacket *p, Error **errp);

@@ -30,6 +30,10 @@ BAD = {
                            "durability=some .*memory, disk"),
     "unknown-sync": (["-ft-peer", "127.0.0.1:7700,disk-sync=no"],
                      "disk-sync=no .*hash, full, none"),
+    "unknown-compress": (["-ft-peer", "127.0.0.1:7700,compress=zip"],
+                         "compress=zip .*auto, on, off"),
+    "throttle-range": (["-ft-peer", "127.0.0.1:7700,throttle=96"],
+                       "throttle=96 .*0 to 95"),
     "shared-memory": (PEER + SHARED, "ram0"),
     "icount": (PEER + ["-icount", "shift=3"], "-icount"),
     "no-port": (["-ft-peer", "localhost"], "ft-peer.*localhost"),
@@ -108,6 +112,7 @@ def test_help(t, option):
     text = vm.help_text(f"-{option}", "help")
     for key in ("interval", "output-delay", "quiet", "dirty-limit", "timeout",
                 "self-check", "durability", "disk-sync", "sync-rate",
+                "compress", "throttle", "carry",
                 "arbiter", "arbiter-tls", "arbiter-user", "arbiter-secret",
                 "host"):
         if key not in text:

@@ -52,6 +52,7 @@ static void test_layout(void)
     g_assert_cmpuint(sizeof(FtEndWire), ==, 8);
     g_assert_cmpuint(sizeof(FtAttachWire), ==, 24);
     g_assert_cmpuint(sizeof(FtReceivedWire), ==, 16);
+    g_assert_cmpuint(sizeof(FtCompressedWire), ==, 8);
 }
 
 static void test_layout_page(void)
@@ -104,6 +105,7 @@ static const struct {
     { "received", FT_REC_RECEIVED, 16, 16 },
     { "switchover", FT_REC_SWITCHOVER, 0, 1024 },
     { "packet", FT_REC_PACKET, 8, 8 + 1024 + FT_WIRE_MAX_PACKET },
+    { "compressed", FT_REC_COMPRESSED, 9, 1 * MiB },
     { "optional", FT_WIRE_OPTIONAL | 1, 0, 1 * MiB },
     { "optional-far", UINT32_MAX, 0, 1 * MiB },
 };
@@ -309,15 +311,21 @@ static void test_welcome(void)
 {
     g_autoptr(GByteArray) buf = g_byte_array_new();
     Error *err = NULL;
+    uint16_t minor;
     FtRecord rec;
 
     ft_wire_put_welcome(buf);
     rec = wire_next_record(buf);
-    g_assert(ft_wire_get_welcome(&rec, &error_abort));
+    g_assert(ft_wire_get_welcome(&rec, &minor, &error_abort));
+    g_assert_cmpuint(minor, ==, FT_WIRE_MINOR);
     buf->data[16 + 3] = 9;
-    g_assert(ft_wire_get_welcome(&rec, &error_abort));
+    g_assert(ft_wire_get_welcome(&rec, &minor, &error_abort));
+    g_assert_cmpuint(minor, ==, FT_WIRE_MINOR);
+    buf->data[16 + 3] = 0;
+    g_assert(ft_wire_get_welcome(&rec, &minor, &error_abort));
+    g_assert_cmpuint(minor, ==, 0);
     buf->data[16 + 1] = FT_WIRE_MAJOR + 1;
-    g_assert(!ft_wire_get_welcome(&rec, &err));
+    g_assert(!ft_wire_get_welcome(&rec, &minor, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "version 4"));
     error_free(err);
 }
@@ -591,6 +599,7 @@ static void decode(Hostile *h, const FtRecord *rec)
 {
     g_autofree char *text = NULL;
     uint64_t epoch, used[BLOCKS];
+    uint16_t minor;
     const uint8_t *pos, *end;
     FtBeat beat;
     FtPacket packet;
@@ -620,7 +629,7 @@ static void decode(Hostile *h, const FtRecord *rec)
         ft_wire_get_hello(rec, &text, NULL);
         break;
     case FT_REC_WELCOME:
-        ft_wire_get_welcome(rec, NULL);
+        ft_wire_get_welcome(rec, &minor, NULL);
         break;
     case FT_REC_REFUSE:
     case FT_REC_FAILED:

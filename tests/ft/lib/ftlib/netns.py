@@ -73,6 +73,22 @@ def up():
     ip("link", "set", "lo", "up")
 
 
+def shape(rate, interface="lo"):
+    """From now on the interface carries no more than `rate` ("100mbit");
+    None: as much as it can."""
+    if not shutil.which("tc"):
+        raise Unavailable("tc is missing (package iproute2)")
+    # A packet of lo may have 64 KiB, and none is to be dropped
+    words = ["add", "dev", interface, "root", "tbf", "rate", rate, "burst",
+             "256k", "limit", "64m"] if rate else \
+        ["del", "dev", interface, "root"]
+    done = subprocess.run(["tc", "qdisc", *words], text=True,
+                          capture_output=True)
+    if done.returncode:
+        raise Unavailable(f"tc qdisc {' '.join(words)}: "
+                          f"{done.stderr.strip()}")
+
+
 def bridge_up(name=BRIDGE, address=CLIENT):
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         raise Unavailable("/dev/net/tun cannot be opened")

@@ -7,7 +7,9 @@ import struct
 
 from ftlib import wait
 
-HELLO, WELCOME, REFUSE, ATTACH, SWITCH = 1, 2, 3, 23, 25
+HELLO, WELCOME, REFUSE, COPY, ATTACH, SWITCH = 1, 2, 3, 4, 23, 25
+COMPRESSED = 33
+MAJOR = 4
 HEADER = struct.Struct("!IIII")         # type, flags, length, check
 VERSION = struct.Struct("!HH")
 VERSION_AT = 8                          # in a HELLO, after the magic
@@ -76,6 +78,11 @@ def dial(port, timeout=20):
     sock = socket.create_connection(("127.0.0.1", port))
     sock.settimeout(wait.scaled(timeout))
     return sock
+
+
+def welcome(minor):
+    """Of a secondary that speaks MAJOR.minor."""
+    return record(WELCOME, VERSION.pack(MAJOR, minor) + bytes(4))
 
 
 def with_version(hello, major, minor):
