@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The death of the primary, as one client sees it that counts over one
-connection.  The last load of a guest: there is no pair after it."""
+connection.  The last load of a guest: there is no pair after it.
 
+The moment is random: one that follows a reply at once hits a request just
+underway, which is then lost in the dead process's tap, and measures how long
+TCP waits before it repeats it.
+"""
+
+import random
 import time
 
 from ftbench.load import Load
-from ftlib import client
+from ftlib import client, wait
 
 BEFORE, AFTER = 20, 20          # replies
+WITHIN = 0.1                    # seconds after them
 
 
 class Takeover(Load):
@@ -22,6 +29,8 @@ class Takeover(Load):
         try:
             counter.wait_more(BEFORE)
             usual = counter.times[-1] - counter.times[-BEFORE]
+            end = time.monotonic() + random.uniform(0, WITHIN)
+            wait.until("", lambda: time.monotonic() >= end, interval=0.0005)
             moment = mode.die()
             told = time.monotonic()
             counter.wait_more(AFTER)
