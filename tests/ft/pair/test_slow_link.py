@@ -2,13 +2,16 @@
 """A link that is slower than the guest writes: memory goes compressed, and
 a guest that goes on is slowed down; what arrives is the same."""
 
+import time
+
 from ftlib import netns, wait, wire
-from ftlib.case import assert_equal, cases
+from ftlib.case import alone, assert_equal, cases, limit
 from ftlib.guestsh import sh
 from ftlib.pair import PORT
 
 SLOW = "100mbit"
 TEXT = "seq {0} {1} >/tmp/text{0}"      # of {1} - {0} lines, never the same
+SET = 24                                # MiB that the guest writes to
 COPIES = 40                             # records of the first copy to read
 
 
@@ -34,6 +37,7 @@ def test_compress(t, key):
     t.survive(pair, pair.kill_primary())
 
 
+@alone
 def test_fast(t):
     """Where the link is faster than compressing, nothing is."""
     pair = t.pair(keys="self-check=7,compress=auto").start()
@@ -42,7 +46,7 @@ def test_fast(t):
     found, sent = pair.query()["compressed"], pair.query()["bytes-sent"]
     t.say(f"{found} of {sent} bytes")
     # A crowded machine may be slow once in a while, but not all the time
-    if found["after"] > sent / 4:
+    if found["after"] > sent / 2:
         raise AssertionError(f"{found} of {sent} bytes")
     t.survive(pair, pair.kill_primary())
 
@@ -70,21 +74,31 @@ def test_old_peer(t, minor):
         assert_equal(compressed, 0, "compressed records")
 
 
+WRITE = f"dd if=/dev/urandom of=/tmp/dirty bs=1M count={SET} conv=notrunc"
+
+
 def busy_pair(t, throttle):
     """A guest that writes much more than the link carries, with a client."""
-    netns.shape(SLOW)
     # An epoch that is hashed says nothing of the link
     pair = t.pair(keys="self-check=7,timeout=2000,dirty-limit=512,"
-                  f"throttle={throttle}", parameters="ft.dirty=24")
+                  f"throttle={throttle}")
     pair.start_primary()
     pair.wait_ready()
     counter = t.counter()
     counter.wait_more(20)
+    sh(pair.primary, WRITE)             # it is the second time that counts
+    start = time.monotonic()
+    sh(pair.primary, WRITE)
+    rate = SET * 8 / (time.monotonic() - start)
+    netns.shape(f"{rate / 3:.0f}mbit")
+    t.say(f"the guest writes {rate:.0f} Mbit/s, the link carries a third")
+    sh(pair.primary, f"(while :; do {WRITE}; done) </dev/null >/dev/null 2>&1 &")
     pair.start_secondary()
     pair.wait_protected(120)
     return pair, counter
 
 
+@limit(400)
 def test_throttle(t):
     """Slowed down, but no more than it may be; then at full speed again."""
     pair, counter = busy_pair(t, 80)
@@ -104,6 +118,7 @@ def test_throttle(t):
     t.survive(pair, pair.kill_primary())
 
 
+@limit(400)
 def test_no_throttle(t):
     """It has all of its time, and epochs of all that it writes to."""
     pair, counter = busy_pair(t, 0)
@@ -118,6 +133,7 @@ def test_no_throttle(t):
     t.survive(pair, pair.kill_primary())
 
 
+@limit(400)
 def test_lost_while_slow(t):
     """The secondary dies: full speed at once, without it."""
     pair, counter = busy_pair(t, 80)
