@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from ftlib import guest, netns
-from ftlib.case import alone, assert_equal, limit
+from ftlib.case import alone, assert_equal
 
 RUN = guest.ROOT / "tests" / "ft" / "bench" / "scale"
 # Of each point, with protection and without

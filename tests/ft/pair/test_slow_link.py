@@ -12,6 +12,7 @@ from ftlib.pair import PORT
 SLOW = "100mbit"
 TEXT = "seq {0} {1} >/tmp/text{0}"      # of {1} - {0} lines, never the same
 SET = 24                                # MiB that the guest writes to
+WRITE = f"dd if=/dev/urandom of=/tmp/dirty bs=1M count={SET} conv=notrunc"
 COPIES = 40                             # records of the first copy to read
 
 
@@ -72,9 +73,6 @@ def test_old_peer(t, minor):
     assert_equal(compressed > COPIES / 2, minor == 1, "compressed")
     if minor == 0:
         assert_equal(compressed, 0, "compressed records")
-
-
-WRITE = f"dd if=/dev/urandom of=/tmp/dirty bs=1M count={SET} conv=notrunc"
 
 
 def busy_pair(t, throttle):

@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 
 import cells                                                 # noqa: E402
-from ftlib import capture, disks, guest, netns, nodes        # noqa: E402
+from ftlib import capture, disks, netns, nodes        # noqa: E402
 from ftlib import qmp, stamps, vm, wait                      # noqa: E402
 from ftlib.guestsh import sh                                 # noqa: E402
 

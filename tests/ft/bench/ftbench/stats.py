@@ -23,6 +23,12 @@ def spread(values):
             "max": max(values), "rounds": len(values)}
 
 
+def told(values, form="{:.0f}"):
+    """The same as text: median (min-max)."""
+    middle = form.format(statistics.median(values))
+    return f"{middle} ({form.format(min(values))}-{form.format(max(values))})"
+
+
 def figures(one, guest, mode, load):
     """Of one round; {} when there are none."""
     return one.get(guest, {}).get(mode, {}).get("loads", {}).get(load, {})

@@ -29,8 +29,7 @@ class Takeover(Load):
         try:
             counter.wait_more(BEFORE)
             usual = counter.times[-1] - counter.times[-BEFORE]
-            end = time.monotonic() + random.uniform(0, WITHIN)
-            wait.until("", lambda: time.monotonic() >= end, interval=0.0005)
+            wait.moment(random.uniform(0, WITHIN))
             moment = mode.die()
             told = time.monotonic()
             counter.wait_more(AFTER)

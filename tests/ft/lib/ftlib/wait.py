@@ -28,6 +28,13 @@ def until(what, probe, timeout=30, interval=0.01):
         time.sleep(interval)
 
 
+def moment(seconds):
+    """Until so much time has passed: the one reason is that something is to
+    happen at a moment that was drawn, not when something was seen."""
+    end = time.monotonic() + seconds
+    until("", lambda: time.monotonic() >= end, interval=0.0005)
+
+
 def on(condition, what, probe, timeout=30):
     """The same on a threading.Condition whose owner notifies it."""
     with condition:
