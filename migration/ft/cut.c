@@ -13,7 +13,7 @@
  *    nothing before step 7, belongs to it
  *  4 save the device state into a buffer
  *  5 harvest the dirty pages; after 4, since saving may write to guest RAM
- *  6 copy them into the arena
+ *  6 copy them into the arena, or let ship.c encode them (ship.c says when)
  *  7 let everything go on
  *
  * No vm_stop(): that would flush every image, tell every device, and stop
@@ -25,6 +25,11 @@
  * bottom half of the main AioContext would run there and record a machine
  * that is half way through something.  Handlers in the iohandler context
  * and timers of the main loop run only from main_loop_wait().
+ *
+ * Or in the thread of the vCPU that has just fallen asleep as the last one,
+ * while the main loop is between two turns: no thread has anything half
+ * done then either.  Bottom halves that the drain runs here may wake that
+ * vCPU; so it looks once more before it sleeps.
  *
  * A reset or shutdown that was requested but not yet carried out is in no
  * device's state; the cut waits until it is done.  pause_all_vcpus() drops
@@ -51,7 +56,9 @@
 #include "guest.h"
 #include "harvest.h"
 #include "hash.h"
+#include "loop.h"
 #include "options.h"
+#include "ship.h"
 #include "vcpu.h"
 
 static bool active;             /* between drain_begin() and drain_end() */
@@ -127,10 +134,14 @@ static bool stop_vcpus(bool *paused)
         return false;
     }
     if (!runstate_is_running()) {
-        return true;
+        return !current_cpu;
     }
     if (tcg_enabled() && ft_vcpus_may_be_left(patience)) {
         return true;
+    }
+    if (current_cpu) {
+        /* It cannot wait for itself */
+        return false;
     }
     pause_all_vcpus();
     if (must_wait() || !runstate_is_running()) {
@@ -188,7 +199,8 @@ static int64_t lap(int64_t *since)
 }
 
 /* Everything between stop and resume; the guest stands still */
-static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
+static bool collect(FtCut *cut, FtRam *ram, FtShip *ship, bool hash,
+                    Error **errp)
 {
     int64_t t = get_clock(), check = 0;
 
@@ -205,7 +217,9 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
     cut->npages = ft_harvest(ram, &cut->list);
     cut->harvest = lap(&t);
 
-    copy_pages(cut, ram);
+    if (!ft_ship_in_place(ship, cut)) {
+        copy_pages(cut, ram);
+    }
     cut->hashed = hash;
     cut->copy = lap(&t);
     cut->check = check;
@@ -218,15 +232,17 @@ static bool collect(FtCut *cut, FtRam *ram, bool hash, Error **errp)
     return true;
 }
 
-FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
-                        Error **errp)
+FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
+                        bool hash, Error **errp)
 {
     bool paused, ok;
     int64_t t;
 
-    assert(bql_locked() && !qemu_in_coroutine() && !current_cpu);
+    assert(bql_locked() && !qemu_in_coroutine());
+    assert(!current_cpu || (ft_vcpus_all_idle() && ft_loop_waits()));
     ft_arena_reset(&cut->list);
     ft_arena_reset(&cut->pages);
+    cut->in_place = false;
     cut->start = t = get_clock();
     if (!stop_vcpus(&paused)) {
         return FT_CUT_SKIPPED;
@@ -246,7 +262,7 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
     cut->without_pause = !paused;
     cut->stop = lap(&t);
 
-    ok = collect(cut, ram, hash, errp);
+    ok = collect(cut, ram, ship, hash, errp);
 
     t = get_clock();
     drain_end();

@@ -16,6 +16,7 @@ typedef struct FtCut {
     FtArena list;               /* FtPageId of each page */
     FtArena pages;              /* their content, in the same order */
     uint64_t npages;
+    bool in_place;              /* @pages is empty: ship.c has taken them */
     GByteArray *device;         /* until sent: ship.c takes it */
     bool last;                  /* of a guest that is stopped; see below */
     bool hashed;
@@ -26,6 +27,8 @@ typedef struct FtCut {
     int64_t check;              /* of @copy: hashing for the self-check */
     bool without_pause;
 } FtCut;
+
+typedef struct FtShip FtShip;
 
 typedef enum FtCutResult {
     FT_CUT_DONE,
@@ -47,17 +50,19 @@ void ft_cut_destroy(FtCut *cut);
 /**
  * ft_cut_take: stop the guest, collect everything, let it go on
  *
+ * @ship: may take the pages while the guest stands still
  * @hash: also hash all RAM and the device state (self-check)
  *
  * With @cut->last the guest goes on elsewhere: the caller has stored the run
  * state it is to have there (global_state_store()) and stopped it.
  *
  * Top level of the main loop only: a timer, an fd handler or an event
- * notifier; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it
+ * notifier; or, while ft_loop_waits(), the thread of a vCPU that has fallen
+ * asleep as the last one; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it
  * was.
  */
-FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, bool hash,
-                        Error **errp);
+FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
+                        bool hash, Error **errp);
 
 /**
  * ft_cut_harvest: only list the pages written since the last harvest

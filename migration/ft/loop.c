@@ -10,7 +10,9 @@
  * How long a turn takes matters to the guest: the main loop holds the BQL
  * from the end of its wait for events until it waits again.  GLib calls a
  * source's check() just after the wait and its prepare() just before, each
- * time, when no source is more urgent.
+ * time, when no source is more urgent.  Both run with the BQL held, so in
+ * between, whoever holds it knows that the main loop's thread has nothing
+ * half done: it waits for events, or for the BQL right after.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -22,6 +24,7 @@ static uint32_t period;
 static void (*tick_cb)(void);
 static int64_t stamp_ns;        /* atomic */
 static int64_t turn_began, longest_turn;
+static bool waits;              /* under the BQL */
 
 static void tick(void *opaque)
 {
@@ -34,6 +37,7 @@ static void tick(void *opaque)
 
 static gboolean turn_begins(GSource *source)
 {
+    waits = false;
     turn_began = get_clock();
     return false;
 }
@@ -43,6 +47,7 @@ static gboolean turn_ends(GSource *source, gint *timeout)
     if (turn_began) {
         longest_turn = MAX(longest_turn, get_clock() - turn_began);
     }
+    waits = true;
     *timeout = -1;
     return false;
 }
@@ -75,6 +80,11 @@ void ft_loop_watch(uint32_t period_ms, void (*cb)(void))
 uint32_t ft_loop_age_ms(void)
 {
     return (get_clock() - qatomic_read_i64(&stamp_ns)) / 1000000;
+}
+
+bool ft_loop_waits(void)
+{
+    return waits;
 }
 
 uint64_t ft_loop_longest_turn_us(void)

@@ -19,6 +19,14 @@ void ft_loop_watch(uint32_t period_ms, void (*tick)(void));
 uint32_t ft_loop_age_ms(void);
 
 /**
+ * ft_loop_waits: the main loop is between two turns
+ *
+ * Any other thread that holds the BQL; true until it lets go.  False, too, as
+ * long as nobody has called ft_loop_watch().
+ */
+bool ft_loop_waits(void);
+
+/**
  * ft_loop_longest_turn_us: how long the main loop has kept the BQL at most
  *
  * Since ft_loop_forget_turns(); both in the main loop only.

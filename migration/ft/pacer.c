@@ -9,7 +9,9 @@
  *
  * Earlier, when output waits and no epoch is in flight, at the first of
  *  - all vCPUs asleep: the guest has said all it has to say for now, and
- *    the cut needs no pause;
+ *    the cut needs no pause.  The thread of the one that fell asleep last
+ *    makes it at once, if the main loop has nothing under way: to wake
+ *    another thread takes as long as a small cut;
  *  - no further output for the longest of: the time "quiet", three times the
  *    gap that packets of a burst have had lately (the rest of the burst would
  *    have come by now), and QUIET_PAUSES times the pause that cuts have cost
@@ -37,7 +39,7 @@
  * far more than the limit meanwhile is for throttle.c.
  *
  * Timers of the real-time clock and event notifiers run at top level of the
- * main loop, which is where a cut may run.
+ * main loop, which is where a cut may run (cut.c).
  */
 #include "qemu/osdep.h"
 #include "qemu/event_notifier.h"
@@ -47,6 +49,7 @@
 #include "disk-log.h"
 #include "gate.h"
 #include "harvest.h"
+#include "loop.h"
 #include "options.h"
 #include "pacer.h"
 #include "throttle.h"
@@ -70,6 +73,7 @@ static struct {
     bool slow;                  /* it had to be waited for too long */
     const FtRam *ram;
     void (*cut)(FtCutCause cause);
+    bool (*cut_asleep)(void);
     QEMUTimer *interval, *output, *dirty;
     EventNotifier idle;
     int64_t first_output, last_output;
@@ -118,7 +122,8 @@ static void arm_output(void)
 static void vcpus_idle(void)
 {
     pacer.slept = true;
-    if (may_cut() && ft_gate_waiting()) {
+    if (may_cut() && ft_gate_waiting() &&
+        !(ft_loop_waits() && pacer.cut_asleep())) {
         event_notifier_set(&pacer.idle);
     }
 }
@@ -213,7 +218,8 @@ static void dirty_event(void *opaque)
     }
 }
 
-void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
+void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
+                    bool (*cut_asleep)(void))
 {
     if (!pacer.interval) {
         pacer.interval = timer_new_ns(QEMU_CLOCK_REALTIME, interval_event,
@@ -224,6 +230,7 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause))
     }
     pacer.ram = ram;
     pacer.cut = cut;
+    pacer.cut_asleep = cut_asleep;
     pacer.on = true;
     pacer.inflight = pacer.overdue = pacer.slow = pacer.hashed = false;
     pacer.first_output = 0;
@@ -280,7 +287,7 @@ void ft_pacer_cut_done(const FtCut *cut)
     }
     pacer.slow = false;
     pacer.hashed = cut->hashed;
-    if (cut->npages >= SAMPLE_PAGES) {
+    if (cut->npages >= SAMPLE_PAGES && !cut->in_place) {
         int64_t page = (cut->copy - cut->check) / cut->npages;
 
         pacer.copy_page += pacer.copy_page ? (page - pacer.copy_page) / 8 :

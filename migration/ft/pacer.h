@@ -24,8 +24,11 @@ typedef enum FtCutCause {
  *
  * @cut: called at top level of the main loop while no epoch is in flight;
  *     it has to call ft_pacer_cut_done() or ft_pacer_cut_skipped()
+ * @cut_asleep: called likewise where a cut may be made too, by ft_cut_take(),
+ *     in the thread of a vCPU; false: there is none, let @cut try
  */
-void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause));
+void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
+                    bool (*cut_asleep)(void));
 void ft_pacer_stop(void);
 
 /** ft_pacer_output: the gate holds one more packet; BQL, any thread */

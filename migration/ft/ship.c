@@ -9,6 +9,11 @@
  * working set, not with its RAM).  A page that did not change is not sent,
  * one that changed a little goes as a delta.
  *
+ * A small epoch of a guest whose vCPUs all sleep is encoded from its RAM, while
+ * the cut holds it: nobody waits for the pause, and a page that is compared in
+ * place needs no copy that another pass has to fetch again.  Otherwise the cut
+ * copies, which takes less time than comparing, and the guest runs on.
+ *
  * The shadow and the device base are brought up to date while encoding,
  * before the last byte leaves: the acknowledgement may overtake the return
  * from write().  That is right because one epoch is in flight at a time:
@@ -131,19 +136,28 @@ static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
     set_bit(number, sh->valid);
 }
 
+/* Where the cut's page number @i is: in the guest, or a copy */
+static const uint8_t *page_at(const FtShip *s, uint64_t i, FtPageId id)
+{
+    uint32_t size = s->ram->page_size;
+
+    return s->cut->in_place ?
+           s->ram->blocks[ft_page_block(id)].host + ft_page_number(id) * size :
+           s->cut->pages.base + i * size;
+}
+
 /* The next page, and what the peer holds of it, while one is compared */
 static void prefetch_page(const FtShip *s, uint64_t i)
 {
     const FtPageId *ids = (const FtPageId *)s->cut->list.base;
-    uint32_t size = s->ram->page_size;
     const uint8_t *page, *known;
 
     if (i >= s->cut->npages) {
         return;
     }
-    page = s->cut->pages.base + i * size;
+    page = page_at(s, i, ids[i]);
     known = s->shadow[ft_page_block(ids[i])].pages +
-            ft_page_number(ids[i]) * size;
+            ft_page_number(ids[i]) * s->ram->page_size;
     for (uint32_t at = 0; at < PREFETCH; at += 64) {
         __builtin_prefetch(page + at);
         __builtin_prefetch(known + at);
@@ -155,7 +169,7 @@ static void encode_nth(FtShip *s, uint64_t i)
     const FtPageId *ids = (const FtPageId *)s->cut->list.base;
 
     prefetch_page(s, i + 1);
-    encode_page(s, ids[i], s->cut->pages.base + i * s->ram->page_size);
+    encode_page(s, ids[i], page_at(s, i, ids[i]));
 }
 
 static void put_device_head(FtShip *s, uint64_t full, uint64_t base,
@@ -220,7 +234,6 @@ static void encode_begin(FtShip *s)
     s->entries = 0;
     g_byte_array_set_size(s->wire, 0);
     ft_wire_put_begin_epoch(s->wire, s->cut->epoch, s->ram->n, used);
-    g_byte_array_append(s->wire, s->carried->data, s->carried->len);
 }
 
 static void encode_end(FtShip *s)
@@ -234,6 +247,7 @@ static void encode_end(FtShip *s)
     };
 
     close_record(s);
+    g_byte_array_append(s->wire, s->carried->data, s->carried->len);
     encode_device(s);
     c.npages = s->entries;
     ft_wire_put_commit(s->wire, &c);
@@ -281,14 +295,39 @@ static void ship_job(FtChannel *ch, void *opaque)
     ft_fault(FT_FAULT_SENT);
 }
 
+static bool is_small(const FtShip *s, const FtCut *cut)
+{
+    return cut->npages <= (ft_compress_wanted(s->compress) ? SMALL_PAGES :
+                           INLINE_PAGES);
+}
+
+static void encode_pages(FtShip *s)
+{
+    s->in_thread = false;
+    encode_begin(s);
+    for (uint64_t i = 0; i < s->cut->npages; i++) {
+        encode_nth(s, i);
+    }
+}
+
+bool ft_ship_in_place(FtShip *s, FtCut *cut)
+{
+    if (!cut->without_pause || !is_small(s, cut)) {
+        return false;
+    }
+    s->cut = cut;
+    cut->in_place = true;
+    encode_pages(s);
+    return true;
+}
+
 static void ship_inline(FtShip *s, FtChannel *ch)
 {
     int64_t start = get_clock();
     const uint8_t *data;
 
-    encode_begin(s);
-    for (uint64_t i = 0; i < s->cut->npages; i++) {
-        encode_nth(s, i);
+    if (!s->cut->in_place) {
+        encode_pages(s);
     }
     encode_end(s);
     data = s->wire->data;
@@ -308,11 +347,10 @@ void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
     s->cut = cut;
     g_byte_array_set_size(s->carried, 0);
     ft_carry_output(s->carried, cut->epoch);
-    s->in_thread = cut->npages > (ft_compress_wanted(s->compress) ?
-                                  SMALL_PAGES : INLINE_PAGES);
-    if (!s->in_thread) {
+    if (cut->in_place || is_small(s, cut)) {
         ship_inline(s, ch);
     } else {
+        s->in_thread = true;
         ft_channel_post(ch, ship_job, s);
     }
 }

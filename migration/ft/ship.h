@@ -18,7 +18,7 @@ typedef struct FtShadow {
     unsigned long *valid;
 } FtShadow;
 
-typedef struct FtShip {
+struct FtShip {
     const FtRam *ram;
     FtCompress *compress;
     FtCut *cut;                 /* the epoch being sent */
@@ -36,13 +36,22 @@ typedef struct FtShip {
     /* Settled before its last byte leaves */
     uint64_t bytes;             /* on the wire */
     int64_t busy;               /* time spent on it, but for waiting, ns */
-} FtShip;
+};
 
 bool ft_ship_init(FtShip *s, const FtRam *ram, FtCompress *compress,
                   Error **errp);
 
 /** ft_ship_destroy: after the channel was closed */
 void ft_ship_destroy(FtShip *s);
+
+/**
+ * ft_ship_in_place: encode the pages of @cut where they are, if that is best
+ *
+ * From within the cut, the guest standing still, @cut->list complete, the
+ * epoch before acknowledged.  True: @cut->in_place, the pages need not be
+ * copied, and ft_ship() has to follow.
+ */
+bool ft_ship_in_place(FtShip *s, FtCut *cut);
 
 /**
  * ft_ship: encode @cut against what the peer holds, and send it

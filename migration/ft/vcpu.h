@@ -26,8 +26,9 @@ bool ft_vcpus_may_be_left(int64_t patience_ns);
 /**
  * ft_vcpus_set_idle_cb: call @cb whenever the last vCPU goes to sleep
  *
- * @cb runs in that vCPU's thread with the BQL held: it may only set an
- * event notifier.  NULL removes it.
+ * @cb runs in that vCPU's thread with the BQL held, at the bottom of its
+ * loop; whether the vCPU may still sleep is looked at again afterwards.
+ * NULL removes it.
  */
 void ft_vcpus_set_idle_cb(void (*cb)(void));
 
