@@ -9,23 +9,27 @@
  *
  *     guest -> gate.c (held) --- cut n ---> BEGIN n, OUTPUT n, ... COMMIT n
  *     wire -> back end -> filter (gate-net.c) -> NIC
- *                           '- copy -> INPUT
+ *                           '- copy: pending.c --- later ---> INPUT
  *
  * Output is copied when the epoch is encoded, after the guest runs on, and
  * costs no system call of its own.
  *
  * Input cannot wait for anything: most of the time between two replies a
- * request is in the guest and in no epoch.  So it is written by the main loop
- * itself, which costs less than a hop to another thread, and before the NIC
- * gets it.  Only what a back end reads in the same go waits for a bottom
- * half, and makes one record.
+ * request is in the guest and in no epoch.  But to tell the peer of each costs
+ * both sides a wake-up, and most of it is committed within a millisecond.  So
+ * it is kept (pending.c) where the keeper of this process finds it (salvage.c),
+ * and told only when it has not been committed after DELAY_NS, for the case
+ * that the host dies, or is cut off, and the keeper with it.
  *
- * What came when this process had died already is for salvage.c.
+ * Without a keeper the main loop tells the peer at once, itself, which costs
+ * less than a hop to another thread, and before the NIC gets the packet.  Only
+ * what a back end reads in the same go waits for a bottom half, and makes one
+ * record.
  *
  * Both stop where they would cost more than they help.  A queue of output
  * that is long will not be waited for by one request.  Input of more than
- * BULK bytes in an epoch is a transfer, in which a lost packet is no news,
- * and whose data are in the pages of the epoch too.
+ * FT_PENDING_MAX bytes in an epoch is a transfer, in which a lost packet is no
+ * news, and whose data are in the pages of the epoch too.
  *
  * The peer drops output that it knows to be let go, so every record says how
  * far that is, and one is sent for that alone when there is no other.
@@ -33,6 +37,7 @@
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "block/aio.h"
 #include "net/net.h"
@@ -40,48 +45,52 @@
 #include "fault.h"
 #include "gate.h"
 #include "options.h"
+#include "pending.h"
 #include "salvage.h"
 
 #define OUTPUT_MAX (256 * KiB)  /* held at the cut */
-#define BULK (64 * KiB)         /* of input in an epoch */
+#define DELAY_NS 2000000
 
 static struct {
     FtChannel *ch;              /* NULL: nothing is carried */
     const uint64_t *epoch;
     uint64_t released, told;    /* output let go; the same as the peer knows */
 
-    QEMUBH *bh;                 /* scheduled: what comes waits for it */
+    QEMUTimer *timer;           /* pending: what comes waits for it */
+    QEMUBH *bh;                 /* scheduled: likewise, without a keeper */
     bool gathering;
-    GByteArray *input;          /* an INPUT record that is open, or empty */
-    uint64_t input_epoch;       /* what @input and @seen belong to */
+    uint64_t input_epoch;       /* what @seen belongs to */
     uint64_t seen;              /* bytes of input of that epoch, with heads */
     bool bulk;                  /* there was too much in the one before */
 
     FtCarryInfo counts;
 } carry;
 
-static void end_input(void)
+static void tell(void)
 {
-    if (carry.input->len) {
-        ft_wire_end(carry.input, 0);
+    const uint8_t *record;
+    size_t len;
+
+    while ((len = ft_pending_next(carry.released, &record))) {
+        ft_channel_send(carry.ch, record, len);
+        /* Now: a packet that the peer has twice does no harm */
+        ft_pending_told();
+        carry.told = carry.released;
     }
 }
 
-static void send_input(void)
+static void late(void *opaque)
 {
-    end_input();
-    ft_channel_send(carry.ch, carry.input->data, carry.input->len);
-    g_byte_array_set_size(carry.input, 0);
-    ft_fault(FT_FAULT_INPUT_PASSED);
+    if (carry.ch) {
+        tell();
+    }
 }
 
 /* In the main loop, right after the packets that came */
 static void gathered(void *opaque)
 {
     carry.gathering = false;
-    if (carry.ch && carry.input->len) {
-        send_input();
-    }
+    late(opaque);
 }
 
 void ft_carry_start(FtChannel *ch, const uint64_t *epoch)
@@ -91,9 +100,9 @@ void ft_carry_start(FtChannel *ch, const uint64_t *epoch)
     }
     if (!carry.bh) {
         carry.bh = qemu_bh_new(gathered, NULL);
-        carry.input = g_byte_array_new();
+        carry.timer = timer_new_ns(QEMU_CLOCK_REALTIME, late, NULL);
     }
-    g_byte_array_set_size(carry.input, 0);
+    ft_pending_clear();
     carry.released = carry.told = 0;
     carry.seen = carry.input_epoch = 0;
     carry.bulk = false;
@@ -139,12 +148,6 @@ void ft_carry_output(GByteArray *out, uint64_t epoch)
     if (!carry.ch) {
         return;
     }
-    if (carry.input->len) {
-        /* It came just before the cut, and its bottom half is late */
-        end_input();
-        g_byte_array_append(out, carry.input->data, carry.input->len);
-        g_byte_array_set_size(carry.input, 0);
-    }
     start = ft_wire_begin_carried(out, FT_REC_OUTPUT, epoch, carry.released);
     empty = out->len;
     if (ft_gate_counts().held_bytes <= OUTPUT_MAX) {
@@ -170,12 +173,26 @@ bool ft_carry_for_many(const struct iovec *iov, int iovcnt,
 static bool count_input(const FtPacket *p)
 {
     if (*carry.epoch != carry.input_epoch) {
-        carry.bulk = carry.seen > BULK;
+        carry.bulk = carry.seen > FT_PENDING_MAX;
         carry.input_epoch = *carry.epoch;
         carry.seen = 0;
     }
-    carry.seen += sizeof(FtCarriedPacketWire) + strlen(p->nic) + p->length;
-    return !carry.bulk && carry.seen <= BULK;
+    carry.seen += ft_pending_size(p);
+    return !carry.bulk && carry.seen <= FT_PENDING_MAX;
+}
+
+static void tell_in_time(void)
+{
+    if (ft_salvage_on()) {
+        if (!timer_pending(carry.timer)) {
+            timer_mod(carry.timer,
+                      qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + DELAY_NS);
+        }
+    } else if (!carry.gathering) {
+        tell();
+        carry.gathering = true;
+        qemu_bh_schedule(carry.bh);
+    }
 }
 
 void ft_carry_input(NetClientState *sender, const struct iovec *iov,
@@ -199,17 +216,10 @@ void ft_carry_input(NetClientState *sender, const struct iovec *iov,
     data = g_malloc(p.length);
     iov_to_buf(iov, iovcnt, 0, data, p.length);
     p.data = data;
-    if (!carry.input->len) {
-        ft_wire_begin_carried(carry.input, FT_REC_INPUT, *carry.epoch,
-                              carry.released);
-        carry.told = carry.released;
-    }
-    ft_wire_put_carried(carry.input, &p);
-    carry.counts.input++;
-    if (!carry.gathering) {
-        send_input();
-        carry.gathering = true;
-        qemu_bh_schedule(carry.bh);
+    if (ft_pending_add(&p, *carry.epoch)) {
+        carry.counts.input++;
+        tell_in_time();
+        ft_fault(FT_FAULT_INPUT_PASSED);
     }
 }
 

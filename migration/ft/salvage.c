@@ -3,18 +3,19 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A client that has just got its answer asks again at once.  If the primary
- * is killed in that moment the request ends in the tap of a process that is
- * no more, and the client waits for TCP to repeat it: 200 ms, where all others
- * wait for the takeover only.  From the kill until the kernel has closed the
- * tap it takes some tenths of a millisecond, about as long as a request.
+ * Most requests are in no committed epoch when the primary dies: what it has
+ * not told the peer of them (pending.c) is in its memory.  And a client that
+ * has just got its answer asks again at once; killed in that moment, the
+ * request ends in the tap of a process that is no more.  Either way the client
+ * would wait for TCP to repeat it: 200 ms, where all others wait for the
+ * takeover only.
  *
  * So the keeper (keeper.c) gets copies of two kinds of files: the taps, and the
- * connection.  When we are dead and our own are closed it reads what is left
- * in the taps, writes it to the peer as INPUT (carry.c), and ends; with that
- * the connection ends, too, and the peer takes over.
+ * connection.  When we are dead and our own are closed it writes to the peer
+ * what is pending, then what is left in the taps, both as INPUT (carry.c), and
+ * ends; with that the connection ends, too, and the peer takes over.
  *
- *     we die --> our files are closed --> taps are read, INPUT is written
+ *     we die --> our files are closed --> INPUT is written, taps are read
  *     --> the keeper ends --> the connection ends
  *
  * It goes on reading for a moment: clients that have had the last replies
@@ -23,9 +24,10 @@
  *
  * What may it rely on?  Every thread has stopped, at any instruction, with
  * any lock held.  So it calls nothing that allocates or locks, uses memory
- * of its own, and reads of ours what is a word: the epoch, the length of a
- * tap's header.  If somebody was writing to the connection, half a record may
- * be in it; then it writes nothing (ft_channel_between_records()).
+ * of its own, and reads of ours what is a word, the epoch, the length of a
+ * tap's header, or made for it (pending.c).  If somebody was writing to the
+ * connection, half a record may be in it; then it writes nothing
+ * (ft_channel_between_records()).
  *
  * Not of several links: what they carry is counted (links.c).
  */
@@ -41,6 +43,7 @@
 #include "net/net.h"
 #include "net/tap.h"
 #include "keeper.h"
+#include "pending.h"
 #include "salvage.h"
 
 #define MAX_TAPS (FT_KEEPER_MAX_FILES - 1)  /* queues of all of them */
@@ -62,6 +65,7 @@ static struct {
     const uint64_t *epoch, *released;
     Tap taps[MAX_TAPS];
     int n;
+    bool on;                    /* the keeper knows what to do */
 
     struct pollfd poll[MAX_TAPS];
     uint8_t packet[FT_WIRE_MAX_PACKET];
@@ -140,16 +144,32 @@ static int64_t now_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static void empty_taps(const int *fds)
+static bool pass_on_pending(int connection)
+{
+    const uint8_t *record;
+    size_t len;
+
+    while ((len = ft_pending_next(qatomic_read_u64(salvage.released),
+                                  &record))) {
+        if (syscall(SYS_write, connection, record, len) != len) {
+            return false;
+        }
+        ft_pending_told();
+    }
+    return true;
+}
+
+static void pass_on_all(const int *fds)
 {
     int connection = fds[salvage.n];
     int64_t end = now_ns() + LINGER_NS, left = LINGER_NS;
-    bool ok = ft_channel_between_records(salvage.ch);
+    bool ok = ft_channel_between_records(salvage.ch) &&
+              pass_on_pending(connection);
 
     for (int i = 0; i < salvage.n; i++) {
         salvage.poll[i] = (struct pollfd) { .fd = fds[i], .events = POLLIN };
     }
-    while (ok && left > 0) {
+    while (ok && salvage.n && left > 0) {
         struct timespec t = { .tv_nsec = left };
 
         for (int i = 0; i < salvage.n && ok; i++) {
@@ -212,13 +232,18 @@ void ft_salvage_start(FtChannel *ch, const uint64_t *epoch,
             salvage.n += note_tap(nc, fds[salvage.n]);
         }
     }
-    if (salvage.n) {
-        fds[salvage.n] = ft_channel_fd(ch);
-        ft_keeper_give(fds, salvage.n + 1, empty_taps);
-    }
+    fds[salvage.n] = ft_channel_fd(ch);
+    salvage.on = fds[salvage.n] >= 0 &&
+                 ft_keeper_give(fds, salvage.n + 1, pass_on_all);
+}
+
+bool ft_salvage_on(void)
+{
+    return salvage.on;
 }
 
 void ft_salvage_stop(void)
 {
+    salvage.on = false;
     ft_keeper_take_back();
 }

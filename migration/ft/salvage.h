@@ -9,16 +9,20 @@
 #include "channel.h"
 
 /**
- * ft_salvage_start: from now on, what is left in the taps goes to @ch's peer
+ * ft_salvage_start: from now on, what is pending when we die, and what is left
+ * in the taps, goes to @ch's peer
  *
  * @epoch, @released: where to read what an INPUT record says, when the time
  *     comes; valid until ft_salvage_stop()
  *
- * Main thread, BQL held.  Does nothing where there is no keeper, and no tap:
- * TCP repeats what is lost.
+ * Main thread, BQL held.  Does nothing where there is no keeper, or there are
+ * several links: TCP repeats what is lost.
  */
 void ft_salvage_start(FtChannel *ch, const uint64_t *epoch,
                       const uint64_t *released);
+
+/** ft_salvage_on: that would be done */
+bool ft_salvage_on(void);
 
 /** ft_salvage_stop: what comes is not for @ch's peer any more; main thread */
 void ft_salvage_stop(void);

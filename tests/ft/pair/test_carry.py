@@ -3,6 +3,9 @@
 to the primary, is not lost with it, so that no client waits for TCP to repeat
 it; and what was said in an epoch that is not committed never leaves."""
 
+import os
+import pathlib
+import signal
 import socket
 
 from ftlib import netns, wait
@@ -15,6 +18,7 @@ from ftlib.redis import Redis
 KEYS = "timeout=2000"
 ATTEMPTS = 4
 COUNT = 50                      # pings
+FRAME = 42                      # bytes of one, without heads
 # where the primary dies: which counter of the takeover shows that it helped
 POINTS = {
     "ack-received:30": "sent",          # the reply is committed, and held
@@ -170,6 +174,47 @@ def test_stopped_secondary(t):
     wait.until("the primary has not got all pings",
                lambda: pair.query()["carry"]["input"] >= before + COUNT)
     capture = Capture(pair.secondary.tap)
+    pair.kill_primary()
+    pair.secondary.continue_process()
+    pair.wait_takeover()
+    wait.until("not every ping was answered",
+               lambda: set(capture.echoes()) == set(range(COUNT)))
+    t.say(str(pair.query(pair.secondary)["takeover"]))
+    capture.close()
+
+
+def kill_keeper(pair):
+    """Its files are closed then; nobody reaps it."""
+    [keeper] = pair.keepers()
+    os.kill(keeper, signal.SIGKILL)
+    stat = pathlib.Path(f"/proc/{keeper}/stat")
+    wait.until("the keeper lives",
+               lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@cases("told", "at-once")
+def test_host_dies(t, when):
+    """With the keeper gone, too, as with its host, the survivor has what the
+    primary told it a moment after it came; or at once, if the keeper was
+    never there to do that."""
+    pair = t.pair(keys="timeout=60000").start()
+    assert_equal(Redis().call("PING"), "PONG", "the answer")
+    if when == "at-once":
+        pair.primary.command("ft-stop")
+        kill_keeper(pair)
+        pair.primary.command("ft-start")
+        pair.wait_protected()
+    pair.secondary.stop_process()
+    before = pair.query()
+    ping(range(COUNT))
+    wait.until("the primary has not got all pings",
+               lambda: pair.query()["carry"]["input"] >=
+               before["carry"]["input"] + COUNT)
+    wait.until("the peer was not told", lambda: pair.query()["bytes-sent"] >
+               before["bytes-sent"] + COUNT * FRAME)
+    capture = Capture(pair.secondary.tap)
+    if when == "told":
+        kill_keeper(pair)
     pair.kill_primary()
     pair.secondary.continue_process()
     pair.wait_takeover()
