@@ -79,11 +79,16 @@ static void tell(void)
     }
 }
 
-static void late(void *opaque)
+void ft_carry_tell(void)
 {
     if (carry.ch) {
         tell();
     }
+}
+
+static void late(void *opaque)
+{
+    ft_carry_tell();
 }
 
 /* In the main loop, right after the packets that came */

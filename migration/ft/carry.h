@@ -38,6 +38,9 @@ void ft_carry_input(NetClientState *sender, const struct iovec *iov,
 bool ft_carry_for_many(const struct iovec *iov, int iovcnt,
                        size_t header_length);
 
+/** ft_carry_tell: the peer goes on now: tell it all that it is to be told */
+void ft_carry_tell(void);
+
 FtCarryInfo ft_carry_counts(void);
 
 #endif

@@ -4,12 +4,12 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Writing.  Each hop to another thread costs 30 to 50 us, more than all
- * else in a small epoch, so the main loop writes what fits into the socket
- * itself.  It never waits: the rest, or everything while the thread is
- * busy, is queued for the channel's thread.  At any time one of the two
- * writes: @writing is set under @lock by whoever does, and the main loop
- * writes only when the queue is empty and @writing is clear.  So bytes
- * leave in the order of the calls and records never mix.
+ * else in a small epoch, so the main loop, or the vCPU that cuts, writes what
+ * fits into the socket itself, with the BQL.  It never waits: the rest, or
+ * everything while the thread is busy, is queued for the channel's thread.  At
+ * any time one of the two writes: the thread while @writing, under @lock, and
+ * who has the BQL only when the queue is empty and @writing is clear.  So
+ * bytes leave in the order of the calls and records never mix.
  *
  * Large things (the first copy, a large epoch) are jobs: they run in the
  * thread and may wait for the socket.
@@ -66,7 +66,7 @@ struct FtChannel {
     QemuCond cond;              /* there is something to do */
     QemuCond idle;              /* @writing was cleared */
     GQueue items;
-    size_t sending;             /* bytes of a main loop's call, 0: none */
+    size_t sending;             /* bytes of a call with the BQL, 0: none */
     bool writing;
     bool closing;
 
@@ -457,7 +457,7 @@ bool ft_channel_between_records(FtChannel *ch)
     bool locked = pthread_mutex_trylock(&ch->lock.lock);
 
     /*
-     * A call of the main loop's under way: of what is short a socket that has
+     * A call with the BQL is under way: of what is short a socket that has
      * taken all before takes all, or the call has not begun.
      */
     return !ch->links && !ch->writing && g_queue_is_empty(&ch->items) &&

@@ -50,6 +50,7 @@ static struct {
     FtFirstCopy first;
     bool copying;
     bool acked;                 /* an epoch was committed */
+    Error *failed;              /* why cut_asleep() could not, or NULL */
     uint64_t released;          /* the output of epochs up to this one */
     int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
 
@@ -149,9 +150,10 @@ static FtCutResult __attribute__((noinline)) take_cut(FtCutCause cause, Error **
 
 static void cut_now(FtCutCause cause)
 {
-    Error *err = NULL;
+    Error *err = cp.failed;
 
-    switch (take_cut(cause, &err)) {
+    cp.failed = NULL;
+    switch (err ? FT_CUT_FAILED : take_cut(cause, &err)) {
     case FT_CUT_SKIPPED:
         ft_counters.skipped++;
         ft_pacer_cut_skipped();
@@ -165,14 +167,10 @@ static void cut_now(FtCutCause cause)
     }
 }
 
-/* In a vCPU's thread; what is to be done without a cut is cut_now()'s */
+/* In a vCPU's thread, which does not end a session: cut_now() is next */
 static bool cut_asleep(void)
 {
-    Error *err = NULL;
-    bool done = take_cut(FT_CAUSE_IDLE, &err) == FT_CUT_DONE;
-
-    error_free(err);
-    return done;
+    return !cp.failed && take_cut(FT_CAUSE_IDLE, &cp.failed) == FT_CUT_DONE;
 }
 
 static void first_cut(const char *error)
@@ -432,6 +430,8 @@ static void checkpoint_stop(void)
 {
     ft_first_copy_stop(&cp.first);
     cp.copying = cp.acked = false;
+    error_free(cp.failed);
+    cp.failed = NULL;
     cp.epoch.committed = 0;
     ft_harvest_stop();
     ft_ship_destroy(&cp.ship);

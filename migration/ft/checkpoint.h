@@ -9,7 +9,7 @@
 #include "pacer.h"
 #include "stats.h"
 
-/* Main loop only; times in microseconds */
+/* With the BQL; times in microseconds */
 typedef struct FtCounters {
     FtWindow pause, stop, save, harvest, copy, resume;
     FtWindow ack, pages, bytes;

@@ -62,6 +62,7 @@
 #include "vcpu.h"
 
 static bool active;             /* between drain_begin() and drain_end() */
+static bool taking;             /* ft_cut_take() is under way */
 static int64_t longest;         /* time that the guest stood still, ns */
 
 bool ft_cut_active(void)
@@ -232,14 +233,12 @@ static bool collect(FtCut *cut, FtRam *ram, FtShip *ship, bool hash,
     return true;
 }
 
-FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
-                        bool hash, Error **errp)
+static FtCutResult cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram,
+                            FtShip *ship, bool hash, Error **errp)
 {
     bool paused, ok;
     int64_t t;
 
-    assert(bql_locked() && !qemu_in_coroutine());
-    assert(!current_cpu || (ft_vcpus_all_idle() && ft_loop_waits()));
     ft_arena_reset(&cut->list);
     ft_arena_reset(&cut->pages);
     cut->in_place = false;
@@ -278,6 +277,23 @@ FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
         return FT_CUT_FAILED;
     }
     return FT_CUT_DONE;
+}
+
+FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
+                        bool hash, Error **errp)
+{
+    FtCutResult result;
+
+    assert(bql_locked() && !qemu_in_coroutine());
+    assert(!current_cpu || (ft_vcpus_all_idle() && ft_loop_waits()));
+    if (taking) {
+        /* The vCPU that waits for us to be stopped */
+        return FT_CUT_SKIPPED;
+    }
+    taking = true;
+    result = cut_take(cut, epoch, ram, ship, hash, errp);
+    taking = false;
+    return result;
 }
 
 bool ft_cut_harvest(FtRam *ram, FtArena *list)

@@ -38,7 +38,7 @@
 /* Length of what QEMU 10.x writes before the first section */
 #define STATE_HEAD(s, len) ((len) > 8 && ldl_be_p(s) == FILE_MAGIC ? 8 : 0)
 
-/* Main loop only */
+/* With the BQL */
 static QIOChannelBuffer *buffer;
 static QEMUFile *file;
 static bool by_plan = true;     /* until it was found to be wrong */

@@ -26,7 +26,7 @@ typedef enum FtFaultPoint {
     FT_FAULT_SWITCH_CUT,        /* stopped for a switchover, cut, not sent */
     FT_FAULT_SWITCH_READY,      /* all is let go, the peer not told yet */
     FT_FAULT_SWITCH_SAID,       /* the peer has been told to go on */
-    FT_FAULT_INPUT_PASSED,      /* the peer has a packet for the guest */
+    FT_FAULT_INPUT_PASSED,      /* one for the guest is kept for the peer */
     /* secondary */
     FT_FAULT_RECV_HALF,         /* an epoch has begun to arrive */
     FT_FAULT_STAGED,            /* an epoch is complete, not acknowledged */

@@ -10,12 +10,19 @@
  * How long a turn takes matters to the guest: the main loop holds the BQL
  * from the end of its wait for events until it waits again.  GLib calls a
  * source's check() just after the wait and its prepare() just before, each
- * time, when no source is more urgent.  Both run with the BQL held, so in
- * between, whoever holds it knows that the main loop's thread has nothing
- * half done: it waits for events, or for the BQL right after.
+ * time, when no source is more urgent.  But it calls no check() at all when
+ * what is to be polled has changed meanwhile, which a vCPU may do; then
+ * nothing is dispatched, but timers run, and requests to the machine are
+ * carried out.  QEMU's own notifier of the poll comes before those.
+ *
+ * All of them run with the BQL held, so from prepare() on, whoever holds it
+ * knows that the main loop's thread has nothing half done: it waits for
+ * events, or for the BQL right after.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/main-loop.h"
+#include "qemu/notify.h"
 #include "qemu/timer.h"
 #include "loop.h"
 
@@ -42,6 +49,16 @@ static gboolean turn_begins(GSource *source)
     return false;
 }
 
+/* After the poll and what was dispatched, if anything */
+static void polled(Notifier *notifier, void *data)
+{
+    const MainLoopPoll *poll = data;
+
+    if (poll->state != MAIN_LOOP_POLL_FILL && waits) {
+        turn_begins(NULL);
+    }
+}
+
 static gboolean turn_ends(GSource *source, gint *timeout)
 {
     if (turn_began) {
@@ -58,7 +75,10 @@ static void watch_turns(void)
         .prepare = turn_ends,
         .check = turn_begins,
     };
+    static Notifier after = { .notify = polled };
     GSource *source = g_source_new(&funcs, sizeof(*source));
+
+    main_loop_poll_add_notifier(&after);
 
     g_source_set_priority(source, G_MININT);
     g_source_attach(source, NULL);

@@ -281,6 +281,10 @@ void ft_pacer_cut_done(const FtCut *cut)
 {
     int64_t pause = cut->total - cut->check;
 
+    if (cut->in_place) {
+        /* Nobody waited for that */
+        pause -= cut->copy - cut->check;
+    }
     if (pacer.on) {
         ft_throttle_cut(cut->npages, dirty_limit(),
                         pacer.slow ? ft_opts.throttle : 0);

@@ -19,6 +19,7 @@
 #include "qemu/timer.h"
 #include "block/block.h"
 #include "system/cpus.h"
+#include "carry.h"
 #include "arbiter.h"
 #include "disk-mirror.h"
 #include "failout.h"
@@ -275,6 +276,7 @@ bool ft_primary_hand_over(const char *why)
     p->handed_over = true;
     pause_all_vcpus();
     ft_gate_close();
+    ft_carry_tell();
     rec = g_byte_array_new();
     ft_wire_put_text(rec, FT_REC_HANDOVER, why);
     ft_channel_send(p->ch, rec->data, rec->len);

@@ -127,12 +127,14 @@ static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
         ft_page_delta_apply(known, s->delta, len);
         return;
     }
+    /* What was said, not what is there a moment later */
     if (buffer_is_zero(page, size)) {
         put_page(s, id, FT_PAGE_ZERO, NULL, 0);
+        memset(known, 0, size);
     } else {
         put_page(s, id, FT_PAGE_RAW, page, size);
+        memcpy(known, s->wire->data + s->wire->len - size, size);
     }
-    memcpy(known, page, size);
     set_bit(number, sh->valid);
 }
 

@@ -29,7 +29,7 @@
 #define SLACK 2
 #define STEP(speed) ((speed) / 4 + 10)
 
-static uint32_t speed = FULL;   /* of the guest, in 1/FULL; main loop */
+static uint32_t speed = FULL;   /* of the guest, in 1/FULL; with the BQL */
 
 uint32_t ft_throttle_percent(void)
 {
