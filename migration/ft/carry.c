@@ -182,7 +182,7 @@ static bool count_input(const FtPacket *p)
         carry.input_epoch = *carry.epoch;
         carry.seen = 0;
     }
-    carry.seen += ft_pending_size(p);
+    carry.seen += ft_wire_carried_size(p);
     return !carry.bulk && carry.seen <= FT_PENDING_MAX;
 }
 

@@ -18,7 +18,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "pending.h"
 
@@ -51,41 +50,19 @@ void ft_pending_clear(void)
     }
 }
 
-static uint8_t *put(uint8_t *to, const void *data, size_t len)
-{
-    memcpy(to, data, len);
-    return to + len;
-}
-
-size_t ft_pending_size(const FtPacket *p)
-{
-    return sizeof(FtCarriedPacketWire) + strlen(p->nic) + p->length;
-}
-
 bool ft_pending_add(const FtPacket *p, uint64_t epoch)
 {
     Part *part = &parts[epoch % ARRAY_SIZE(parts)];
-    uint16_t name_length = strlen(p->nic);
-    FtCarriedPacketWire w = {
-        .length = cpu_to_be32(p->length),
-        .packet = {
-            .queue = cpu_to_be16(p->queue),
-            .header_length = cpu_to_be16(p->header_length),
-            .name_length = cpu_to_be16(name_length),
-        },
-    };
-    uint8_t *to;
+    uint8_t *end;
 
     if (part->epoch != epoch) {
         begin_part(part, epoch);
     }
-    if (ft_pending_size(p) > FT_PENDING_MAX - part->used) {
+    if (ft_wire_carried_size(p) > FT_PENDING_MAX - part->used) {
         return false;
     }
-    to = put(part->packets + part->used, &w, sizeof(w));
-    to = put(to, p->nic, name_length);
-    to = put(to, p->data, p->length);
-    qatomic_store_release(&part->used, to - part->packets);
+    end = ft_wire_write_carried(part->packets + part->used, p);
+    qatomic_store_release(&part->used, end - part->packets);
     return true;
 }
 
@@ -107,16 +84,16 @@ static Part *next_part(uint64_t released)
 
 size_t ft_pending_next(uint64_t released, const uint8_t **rec)
 {
-    FtCarriedWire head = { .released = cpu_to_be64(released) };
-    uint8_t *end = record + sizeof(FtRecHeader);
+    uint8_t *end;
 
     last = next_part(released);
     if (!last) {
         return 0;
     }
-    head.epoch = cpu_to_be64(last->epoch);
-    end = put(end, &head, sizeof(head));
-    end = put(end, last->packets + last->told, last->used - last->told);
+    end = ft_wire_write_carried_head(record + sizeof(FtRecHeader),
+                                     last->epoch, released);
+    memcpy(end, last->packets + last->told, last->used - last->told);
+    end += last->used - last->told;
     ft_wire_seal(record, FT_REC_INPUT,
                  end - record - sizeof(FtRecHeader));
     *rec = record;

@@ -16,9 +16,6 @@
 /** ft_pending_clear: forget all */
 void ft_pending_clear(void);
 
-/** ft_pending_size: what @p takes of FT_PENDING_MAX */
-size_t ft_pending_size(const FtPacket *p);
-
 /**
  * ft_pending_add: keep @p, which came in @epoch
  *

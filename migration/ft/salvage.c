@@ -38,7 +38,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include "qemu/atomic.h"
-#include "qemu/bswap.h"
+#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "net/net.h"
 #include "net/tap.h"
@@ -56,8 +56,7 @@ typedef struct Tap {
     uint32_t host_header;       /* bytes before each packet in the file */
     bool pad;                   /* the NIC takes no short frames */
     uint16_t queue;
-    uint16_t name_length;       /* of the NIC */
-    char name[MAX_NAME];
+    char name[MAX_NAME];        /* of the NIC */
 } Tap;
 
 static struct {
@@ -74,35 +73,23 @@ static struct {
 
 /* --- in the keeper, once we are dead --- */
 
-static uint8_t *put(uint8_t *to, const void *data, size_t len)
-{
-    memcpy(to, data, len);
-    return to + len;
-}
-
 /* One INPUT record with one packet; false: the connection takes no more */
 static bool pass_on(int connection, const Tap *t, const uint8_t *data,
                     uint32_t len, uint16_t header)
 {
-    FtCarriedWire head = {
-        .epoch = cpu_to_be64(qatomic_read_u64(salvage.epoch)),
-        .released = cpu_to_be64(qatomic_read_u64(salvage.released)),
-    };
-    FtCarriedPacketWire w = {
-        .length = cpu_to_be32(len),
-        .packet = {
-            .queue = cpu_to_be16(t->queue),
-            .header_length = cpu_to_be16(header),
-            .name_length = cpu_to_be16(t->name_length),
-        },
+    FtPacket p = {
+        .nic = (char *)t->name,
+        .queue = t->queue,
+        .header_length = header,
+        .data = data,
+        .length = len,
     };
     uint8_t *end = salvage.record + sizeof(FtRecHeader);
     size_t total;
 
-    end = put(end, &head, sizeof(head));
-    end = put(end, &w, sizeof(w));
-    end = put(end, t->name, t->name_length);
-    end = put(end, data, len);
+    end = ft_wire_write_carried_head(end, qatomic_read_u64(salvage.epoch),
+                                     qatomic_read_u64(salvage.released));
+    end = ft_wire_write_carried(end, &p);
     total = end - salvage.record;
     ft_wire_seal(salvage.record, FT_REC_INPUT, total - sizeof(FtRecHeader));
     return syscall(SYS_write, connection, salvage.record, total) ==
@@ -194,12 +181,12 @@ static bool note_tap(NetClientState *nc, int fd)
         .nc = nc,
         .queue = nc->peer->queue_index,
         .pad = net_peer_needs_padding(nc),
-        .name_length = strlen(nc->peer->name),
     };
-    if (t->name_length >= MAX_NAME || ioctl(fd, TUNGETIFF, &ifr) < 0) {
+    if (strlen(nc->peer->name) >= MAX_NAME ||
+        ioctl(fd, TUNGETIFF, &ifr) < 0) {
         return false;
     }
-    memcpy(t->name, nc->peer->name, t->name_length);
+    pstrcpy(t->name, MAX_NAME, nc->peer->name);
     if (ifr.ifr_flags & IFF_VNET_HDR) {
         if (ioctl(fd, TUNGETVNETHDRSZ, &size) < 0) {
             return false;

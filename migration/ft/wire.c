@@ -141,46 +141,83 @@ void ft_wire_put_text(GByteArray *out, FtRecType type, const char *text)
     ft_wire_put(out, type, text, MIN(strlen(text), FT_WIRE_MAX_TEXT));
 }
 
-static void put_packet(GByteArray *out, const FtPacket *p)
+static uint8_t *write_bytes(uint8_t *to, const void *data, size_t len)
 {
+    memcpy(to, data, len);
+    return to + len;
+}
+
+static size_t packet_size(const FtPacket *p)
+{
+    return sizeof(FtPacketWire) + strlen(p->nic) + p->length;
+}
+
+static uint8_t *write_packet(uint8_t *to, const FtPacket *p)
+{
+    uint16_t name_length = strlen(p->nic);
     FtPacketWire w = {
         .queue = cpu_to_be16(p->queue),
         .header_length = cpu_to_be16(p->header_length),
-        .name_length = cpu_to_be16(strlen(p->nic)),
+        .name_length = cpu_to_be16(name_length),
     };
 
-    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
-    g_byte_array_append(out, (const guint8 *)p->nic, strlen(p->nic));
-    g_byte_array_append(out, p->data, p->length);
+    to = write_bytes(to, &w, sizeof(w));
+    to = write_bytes(to, p->nic, name_length);
+    return write_bytes(to, p->data, p->length);
+}
+
+static uint8_t *grow(GByteArray *out, size_t len)
+{
+    size_t at = out->len;
+
+    g_byte_array_set_size(out, at + len);
+    return out->data + at;
 }
 
 void ft_wire_put_packet(GByteArray *out, const FtPacket *p)
 {
     size_t start = ft_wire_begin(out, FT_REC_PACKET);
 
-    put_packet(out, p);
+    write_packet(grow(out, packet_size(p)), p);
     ft_wire_end(out, start);
 }
 
-size_t ft_wire_begin_carried(GByteArray *out, FtRecType type, uint64_t epoch,
-                             uint64_t released)
+uint8_t *ft_wire_write_carried_head(uint8_t *to, uint64_t epoch,
+                                    uint64_t released)
 {
     FtCarriedWire w = {
         .epoch = cpu_to_be64(epoch),
         .released = cpu_to_be64(released),
     };
+
+    return write_bytes(to, &w, sizeof(w));
+}
+
+size_t ft_wire_carried_size(const FtPacket *p)
+{
+    return sizeof(uint32_t) + packet_size(p);
+}
+
+uint8_t *ft_wire_write_carried(uint8_t *to, const FtPacket *p)
+{
+    uint32_t length = cpu_to_be32(p->length);
+
+    return write_packet(write_bytes(to, &length, sizeof(length)), p);
+}
+
+size_t ft_wire_begin_carried(GByteArray *out, FtRecType type, uint64_t epoch,
+                             uint64_t released)
+{
     size_t start = ft_wire_begin(out, type);
 
-    g_byte_array_append(out, (const guint8 *)&w, sizeof(w));
+    ft_wire_write_carried_head(grow(out, sizeof(FtCarriedWire)), epoch,
+                               released);
     return start;
 }
 
 void ft_wire_put_carried(GByteArray *out, const FtPacket *p)
 {
-    uint32_t length = cpu_to_be32(p->length);
-
-    g_byte_array_append(out, (const guint8 *)&length, sizeof(length));
-    put_packet(out, p);
+    ft_wire_write_carried(grow(out, ft_wire_carried_size(p)), p);
 }
 
 void ft_wire_put_hello(GByteArray *out, const char *json)

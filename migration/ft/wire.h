@@ -376,6 +376,17 @@ size_t ft_wire_begin_carried(GByteArray *out, FtRecType type, uint64_t epoch,
                              uint64_t released);
 void ft_wire_put_carried(GByteArray *out, const FtPacket *p);
 
+/**
+ * ft_wire_write_carried: the same at @to, which has room; returns its end
+ *
+ * Allocate nothing: also for the keeper.  ft_wire_carried_size() is what a
+ * packet takes, sizeof(FtCarriedWire) what stands before the first.
+ */
+uint8_t *ft_wire_write_carried_head(uint8_t *to, uint64_t epoch,
+                                    uint64_t released);
+uint8_t *ft_wire_write_carried(uint8_t *to, const FtPacket *p);
+size_t ft_wire_carried_size(const FtPacket *p);
+
 /* wire-disk.c */
 
 /** ft_wire_disk_head: the payload of a DISK record up to its data */

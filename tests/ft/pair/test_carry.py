@@ -163,22 +163,33 @@ def test_open_epoch(t, point):
         raise AssertionError("nothing was captured")
 
 
+def strand(pair):
+    """The secondary stands and the primary has got pings; query-ft before."""
+    pair.secondary.stop_process()
+    before = pair.query()
+    ping(range(COUNT))
+    wait.until("the primary has not got all pings",
+               lambda: pair.query()["carry"]["input"] >=
+               before["carry"]["input"] + COUNT)
+    return before
+
+
+def wait_answers(capture):
+    wait.until("not every ping was answered",
+               lambda: set(capture.echoes()) == set(range(COUNT)))
+
+
 def test_stopped_secondary(t):
     """What a standing secondary had not read when the primary died is there
     all the same: each of fifty pings is answered."""
     pair = t.pair(keys="timeout=60000").start()
     assert_equal(Redis().call("PING"), "PONG", "the answer")
-    pair.secondary.stop_process()
-    before = pair.query()["carry"]["input"]
-    ping(range(COUNT))
-    wait.until("the primary has not got all pings",
-               lambda: pair.query()["carry"]["input"] >= before + COUNT)
+    strand(pair)
     capture = Capture(pair.secondary.tap)
     pair.kill_primary()
     pair.secondary.continue_process()
     pair.wait_takeover()
-    wait.until("not every ping was answered",
-               lambda: set(capture.echoes()) == set(range(COUNT)))
+    wait_answers(capture)
     t.say(str(pair.query(pair.secondary)["takeover"]))
     capture.close()
 
@@ -204,12 +215,7 @@ def test_host_dies(t, when):
         kill_keeper(pair)
         pair.primary.command("ft-start")
         pair.wait_protected()
-    pair.secondary.stop_process()
-    before = pair.query()
-    ping(range(COUNT))
-    wait.until("the primary has not got all pings",
-               lambda: pair.query()["carry"]["input"] >=
-               before["carry"]["input"] + COUNT)
+    before = strand(pair)
     wait.until("the peer was not told", lambda: pair.query()["bytes-sent"] >
                before["bytes-sent"] + COUNT * FRAME)
     capture = Capture(pair.secondary.tap)
@@ -218,8 +224,7 @@ def test_host_dies(t, when):
     pair.kill_primary()
     pair.secondary.continue_process()
     pair.wait_takeover()
-    wait.until("not every ping was answered",
-               lambda: set(capture.echoes()) == set(range(COUNT)))
+    wait_answers(capture)
     t.say(str(pair.query(pair.secondary)["takeover"]))
     capture.close()
 
@@ -237,8 +242,7 @@ def test_dead_tap(t, nic):
     pair.wait_takeover()
     found = pair.query(pair.secondary)["takeover"]
     t.say(str(found))
-    wait.until("not every ping was answered",
-               lambda: set(capture.echoes()) == set(range(COUNT)))
+    wait_answers(capture)
     if found["delivered"] < COUNT:
         raise AssertionError(f"{found['delivered']} packets delivered")
     capture.close()
