@@ -215,7 +215,7 @@ static bool collect(FtCut *cut, FtRam *ram, FtShip *ship, bool hash,
     cut->save = lap(&t) - check;
 
     ft_ram_refresh(ram);
-    cut->npages = ft_harvest(ram, &cut->list);
+    cut->npages = ft_harvest(ram, &ship->hot, &cut->list);
     cut->harvest = lap(&t);
 
     if (!ft_ship_in_place(ship, cut)) {
@@ -307,7 +307,7 @@ bool ft_cut_harvest(FtRam *ram, FtArena *list)
     }
     drain_begin();
     ft_ram_refresh(ram);
-    ft_harvest(ram, list);
+    ft_harvest(ram, NULL, list);
     drain_end();
     if (paused) {
         resume_all_vcpus();

@@ -11,9 +11,12 @@
  * Not reused: cpu_physical_memory_sync_dirty_bitmap().  Under TCG it resets
  * the TLBs with an address relative to the block, so stores to any block
  * but the first go unseen afterwards; and it skips the reset when the bits
- * it clears were already known.  Here bits are taken out and the TLBs of
- * the whole block are reset, by absolute address, whenever any bit was set:
- * once per block, since each reset walks every TLB entry of every vCPU.
+ * it clears were already known.  Here bits are taken out, and if there was any
+ * the TLBs are reset once for all blocks (tlb.c), since each reset walks the
+ * TLB entries of every vCPU.
+ *
+ * Pages that are hot keep their bit and their TLB entries (hot.c).  They are
+ * few, and count as written only when there is something else to be counted.
  *
  * With the vCPUs stopped a store is either complete, bit and data, or has
  * not begun; that is what makes bit and copy agree.
@@ -32,20 +35,23 @@
 #include "cpu.h"
 #include "exec/ram_addr.h"
 #include "exec/memory.h"
-#define physical_memory_dirty_bits_cleared \
-    cpu_physical_memory_dirty_bits_cleared
 #define physical_memory_set_dirty_range cpu_physical_memory_set_dirty_range
 #endif
 #include "exec/ramlist.h"
 #include "exec/target_page.h"
 #include "qapi/error.h"
+#include "system/tcg.h"
 #include "ft.h"
 #include "harvest.h"
+#include "tlb.h"
+
+static uint64_t left_dirty;     /* by the last harvest; under the BQL */
 
 bool ft_harvest_start(Error **errp)
 {
     bool ok;
 
+    left_dirty = 0;
     qemu_mutex_lock_ramlist();
     ok = memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, errp);
     qemu_mutex_unlock_ramlist();
@@ -88,12 +94,14 @@ static unsigned long *words_at(unsigned long *const *blocks, uint64_t page,
     return &blocks[page / DIRTY_MEMORY_BLOCK_SIZE][at / BITS_PER_LONG];
 }
 
-/* Take the bits of one word, the first of which is @page of @n */
-static void harvest_word(unsigned long *word, uint64_t page, uint64_t n,
-                         uint32_t index, FtArena *list)
+/* Take the bits of one word, the first of which is @page of @n, but for @hot */
+static void harvest_word(unsigned long *word, unsigned long hot,
+                         uint64_t page, uint64_t n, uint32_t index,
+                         FtArena *list)
 {
-    unsigned long found = qatomic_xchg(word, 0);
+    unsigned long found = qatomic_fetch_and(word, hot);
 
+    left_dirty += hot ? ctpopl(found & hot) : 0;
     if (n - page < BITS_PER_LONG) {
         found &= BITMAP_LAST_WORD_MASK(n - page);
     }
@@ -107,7 +115,8 @@ static void harvest_word(unsigned long *word, uint64_t page, uint64_t n,
 
 /* Take the bits of one block, and list them; true when there was any */
 static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
-                          uint32_t index, FtArena *list)
+                          const unsigned long *hot, uint32_t index,
+                          FtArena *list)
 {
     int bits = qemu_target_page_bits();
     uint64_t first = b->offset >> bits, n = b->used >> bits, words;
@@ -118,8 +127,10 @@ static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
 
         for (uint64_t i = 0; i < words; i++) {
             if (word[i]) {
-                harvest_word(&word[i], page + i * BITS_PER_LONG, n, index,
-                             list);
+                uint64_t at = page + i * BITS_PER_LONG;
+
+                harvest_word(&word[i], hot ? hot[at / BITS_PER_LONG] : 0, at,
+                             n, index, list);
                 any = true;
             }
         }
@@ -127,22 +138,28 @@ static bool harvest_block(unsigned long *const *dirty, const FtBlock *b,
     return any;
 }
 
-uint64_t ft_harvest(const FtRam *ram, FtArena *list)
+uint64_t ft_harvest(const FtRam *ram, const FtHot *hot, FtArena *list)
 {
     size_t before = list ? list->used : 0;
+    bool any = false;
 
     memory_global_dirty_log_sync(false);
     RCU_READ_LOCK_GUARD();
     unsigned long *const *dirty = qatomic_rcu_read(
         &ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])->blocks;
 
+    left_dirty = 0;
     for (uint32_t i = 0; i < ram->n; i++) {
         const FtBlock *b = &ram->blocks[i];
 
-        if (b->used && harvest_block(dirty, b, i, list)) {
-            physical_memory_dirty_bits_cleared(b->offset, b->used);
+        if (b->used && harvest_block(dirty, b, hot ? hot->pages[i] : NULL, i,
+                                     list)) {
             memory_region_clear_dirty_bitmap(b->rb->mr, 0, b->used);
+            any = true;
         }
+    }
+    if (any && tcg_enabled()) {
+        ft_tlb_clean(ram, hot);
     }
     return list ? (list->used - before) / sizeof(FtPageId) : 0;
 }
@@ -178,8 +195,10 @@ uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough)
     unsigned long *const *dirty = qatomic_rcu_read(
         &ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])->blocks;
 
+    enough += left_dirty;
     for (uint32_t i = 0; i < ram->n && count < enough; i++) {
         count += count_block(dirty, &ram->blocks[i], enough - count);
     }
-    return count;
+    /* Of those a few may be clean by now: the guest's memory has shrunk */
+    return count - MIN(count, left_dirty);
 }

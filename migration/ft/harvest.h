@@ -7,6 +7,7 @@
 #define MIGRATION_FT_HARVEST_H
 
 #include "arena.h"
+#include "hot.h"
 #include "ram.h"
 
 /**
@@ -21,17 +22,19 @@ void ft_harvest_stop(void);
 /**
  * ft_harvest: append the pages written since the last call to @list
  *
+ * @hot: pages that stay dirty, which are listed each time; or NULL
  * @list: FtPageId each, ascending
  *
  * BQL held, no vCPU running, no device writing.  Returns the number of
  * pages.  The arena of a list has room for every page there is.
  */
-uint64_t ft_harvest(const FtRam *ram, FtArena *list);
+uint64_t ft_harvest(const FtRam *ram, const FtHot *hot, FtArena *list);
 
 /**
  * ft_harvest_count: how many pages have been written, at least @enough
  *
- * BQL held; the guest may run.  Stops counting at @enough.
+ * Without those that the last harvest left dirty.  BQL held; the guest may
+ * run.  Stops counting at @enough.
  */
 uint64_t ft_harvest_count(const FtRam *ram, uint64_t enough);
 

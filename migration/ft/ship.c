@@ -29,6 +29,7 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "system/tcg.h"
 #include "carry.h"
 #include "delta.h"
 #include "fault.h"
@@ -60,6 +61,11 @@ bool ft_ship_init(FtShip *s, const FtRam *ram, FtCompress *compress,
         }
         sh->valid = bitmap_new(sh->size / ram->page_size);
     }
+    /* With an accelerator a page that is written costs nothing of the kind */
+    if (tcg_enabled() && !ft_hot_init(&s->hot, ram, errp)) {
+        ft_ship_destroy(s);
+        return false;
+    }
     s->device = g_byte_array_new();
     s->carried = g_byte_array_new();
     s->wire = g_byte_array_sized_new(2 * RECORD_SIZE);
@@ -74,6 +80,7 @@ void ft_ship_destroy(FtShip *s)
         }
         g_free(s->shadow[i].valid);
     }
+    ft_hot_destroy(&s->hot);
     if (s->device) {
         g_byte_array_free(s->device, true);
         g_byte_array_free(s->carried, true);
@@ -118,6 +125,7 @@ static void encode_page(FtShip *s, FtPageId id, const uint8_t *page)
     if (test_bit(number, sh->valid)) {
         len = ft_page_delta(known, page, size, s->delta,
                             MIN(size / 2, sizeof(s->delta)));
+        ft_hot_note(&s->hot, id, s->cut->epoch, len != 0);
         if (len == 0) {
             return;
         }

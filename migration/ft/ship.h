@@ -9,6 +9,7 @@
 #include "channel.h"
 #include "compress.h"
 #include "cut.h"
+#include "hot.h"
 #include "ram.h"
 
 /* What the peer holds of one block: only pages that were sent in an epoch */
@@ -25,6 +26,7 @@ struct FtShip {
     bool in_thread;             /* which may take its time */
     int64_t waited;             /* for the socket, ns */
     FtShadow shadow[FT_WIRE_MAX_BLOCKS];
+    FtHot hot;
     GByteArray *device;         /* as the peer holds it */
     uint64_t device_epoch;      /* epoch @device belongs to, 0: none */
     GByteArray *carried;        /* packets that go with the epoch (carry.c) */
