@@ -50,7 +50,7 @@ static struct {
     FtFirstCopy first;
     bool copying;
     bool acked;                 /* an epoch was committed */
-    Error *failed;              /* why cut_asleep() could not, or NULL */
+    Error *failed;              /* why cut_here() could not, or NULL */
     uint64_t released;          /* the output of epochs up to this one */
     int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
 
@@ -140,7 +140,7 @@ static FtCutResult __attribute__((noinline)) take_cut(FtCutCause cause, Error **
         ft_fault(FT_FAULT_SWITCH_CUT);
     }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done(&cp.cut);
+    ft_pacer_cut_done(&cp.cut, cause);
     ft_epoch_sent(&cp.epoch);
     cp.sent_at = ft_lease_now();
     cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;
@@ -168,9 +168,9 @@ static void cut_now(FtCutCause cause)
 }
 
 /* In a vCPU's thread, which does not end a session: cut_now() is next */
-static bool cut_asleep(void)
+static bool cut_here(FtCutCause cause)
 {
-    return !cp.failed && take_cut(FT_CAUSE_IDLE, &cp.failed) == FT_CUT_DONE;
+    return !cp.failed && take_cut(cause, &cp.failed) == FT_CUT_DONE;
 }
 
 static void first_cut(const char *error)
@@ -181,7 +181,7 @@ static void first_cut(const char *error)
     }
     ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
     ft_carry_start(cp.ch, &cp.epoch.current);
-    ft_pacer_start(cp.ram, cut_now, cut_asleep);
+    ft_pacer_start(cp.ram, cut_now, cut_here);
     cut_now(FT_CAUSE_INTERVAL);
 }
 

@@ -29,7 +29,10 @@
  * Or in the thread of the vCPU that has just fallen asleep as the last one,
  * while the main loop is between two turns: no thread has anything half
  * done then either.  Bottom halves that the drain runs here may wake that
- * vCPU; so it looks once more before it sleeps.
+ * vCPU; so it looks once more before it sleeps.  Likewise in the thread of the
+ * only vCPU that is awake, in the place where it would be stopped by
+ * pause_all_vcpus(): its state is complete there, and it runs no code of the
+ * guest until the cut is over.
  *
  * A reset or shutdown that was requested but not yet carried out is in no
  * device's state; the cut waits until it is done.  pause_all_vcpus() drops

@@ -58,8 +58,8 @@ void ft_cut_destroy(FtCut *cut);
  *
  * Top level of the main loop only: a timer, an fd handler or an event
  * notifier; or, while ft_loop_waits(), the thread of a vCPU that has fallen
- * asleep as the last one; asserted.  @epoch is in phase CUT after FT_CUT_DONE, else as it
- * was.
+ * asleep as the last one or rests (ft_vcpu_rest()); asserted.  @epoch is in
+ * phase CUT after FT_CUT_DONE, else as it was.
  */
 FtCutResult ft_cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram, FtShip *ship,
                         bool hash, Error **errp);

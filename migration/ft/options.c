@@ -96,6 +96,11 @@ static QemuOptsList ft_opts_list = {
                     "so long, us",
             .def_value_str = "300",
         }, {
+            .name = "early",
+            .type = QEMU_OPT_BOOL,
+            .help = "checkpoint once as many packets wait as usual",
+            .def_value_str = "on",
+        }, {
             .name = "dirty-limit",
             .type = QEMU_OPT_NUMBER,
             .help = "pages the guest may dirty at most before a checkpoint "
@@ -283,6 +288,7 @@ static bool apply_opts(QemuOpts *opts, bool listen, Error **errp)
         }
         *keys[i].value = v;
     }
+    ft_opts.early = qemu_opt_get_bool(opts, "early", true);
     ft_opts.carry = qemu_opt_get_bool(opts, "carry", true);
     ft_opts.stamp = qemu_opt_get_bool(opts, "stamp", false);
     ft_opts.shared = qemu_opt_get_bool(opts, "shared", false);

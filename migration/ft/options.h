@@ -28,6 +28,7 @@ typedef struct FtOptions {
     OnOffAuto compress;         /* memory on its way to the peer */
     bool shared;                /* both sides have the same images */
     bool arbiter_force;         /* start whatever its record says */
+    bool early;                 /* by the number of packets (burst.c) */
     bool carry;                 /* packets travel with their epoch (carry.c) */
     bool stamp;                 /* frames say the generation (gate-net.c) */
 } FtOptions;

@@ -12,6 +12,11 @@
  *    the cut needs no pause.  The thread of the one that fell asleep last
  *    makes it at once, if the main loop has nothing under way: to wake
  *    another thread takes as long as a small cut;
+ *  - as many packets wait as each of the last bursts had (burst.c): the guest
+ *    is about to sleep, or to do what nobody waits for.  When only one vCPU
+ *    is awake its thread makes the cut as if it slept, between two stretches
+ *    of the guest's code.  EARLY_PAUSES bounds what that may cost a guest
+ *    that does not sleep;
  *  - no further output for the longest of: the time "quiet", three times the
  *    gap that packets of a burst have had lately (the rest of the burst would
  *    have come by now), and QUIET_PAUSES times the pause that cuts have cost
@@ -45,7 +50,9 @@
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
+#include "hw/core/cpu.h"
 #include "system/tcg.h"
+#include "burst.h"
 #include "disk-log.h"
 #include "gate.h"
 #include "harvest.h"
@@ -64,6 +71,7 @@
 #define RETRY_NS 1000000
 #define QUIET_PAUSES 6
 #define CAP_PAUSES 16
+#define EARLY_PAUSES 3
 #define CHECK_SHARE 2
 
 static struct {
@@ -73,7 +81,7 @@ static struct {
     bool slow;                  /* it had to be waited for too long */
     const FtRam *ram;
     void (*cut)(FtCutCause cause);
-    bool (*cut_asleep)(void);
+    bool (*cut_here)(FtCutCause cause);
     QEMUTimer *interval, *output, *dirty;
     EventNotifier idle;
     int64_t first_output, last_output;
@@ -84,7 +92,9 @@ static struct {
      */
     int64_t gap;
     int64_t pause;              /* average of a cut, ns */
+    int64_t cut_at;
     bool slept;
+    FtBurst burst;
 
     uint64_t dirty_pages;       /* at the last look */
     int64_t looked, look_cost, look_due;
@@ -118,13 +128,50 @@ static void arm_output(void)
     timer_mod(pacer.output, MIN(output_cap(), pacer.last_output + quiet));
 }
 
+/* In a vCPU's thread; false: the main loop has to */
+static bool cut_in_vcpu(FtCutCause cause)
+{
+    return ft_loop_waits() && pacer.cut_here(cause);
+}
+
 /* In a vCPU's thread, BQL held: the last one falls asleep */
 static void vcpus_idle(void)
 {
     pacer.slept = true;
-    if (may_cut() && ft_gate_waiting() &&
-        !(ft_loop_waits() && pacer.cut_asleep())) {
+    if (may_cut() && ft_gate_waiting() && !cut_in_vcpu(FT_CAUSE_IDLE)) {
         event_notifier_set(&pacer.idle);
+    }
+}
+
+/* The guest has just said all it is going to say, and may be stopped again */
+static bool burst_complete(void)
+{
+    return ft_opts.early && ft_burst_complete(&pacer.burst) &&
+           now_ns() - pacer.cut_at >= EARLY_PAUSES * pacer.pause;
+}
+
+static bool cut_resting(void)
+{
+    return cut_in_vcpu(FT_CAUSE_COMPLETE);
+}
+
+/* In @cpu's thread, BQL held, between two stretches of the guest's code */
+static void vcpu_rests(CPUState *cpu, run_on_cpu_data data)
+{
+    if (may_cut() && ft_gate_waiting() && burst_complete() &&
+        (cpu != ft_vcpus_last_awake() || !ft_vcpu_rest(cpu, cut_resting))) {
+        timer_mod(pacer.output, now_ns());
+    }
+}
+
+static void cut_complete(void)
+{
+    CPUState *cpu = qemu_tcg_mttcg_enabled() ? ft_vcpus_last_awake() : NULL;
+
+    if (cpu) {
+        async_run_on_cpu(cpu, vcpu_rests, RUN_ON_CPU_NULL);
+    } else {
+        timer_mod(pacer.output, now_ns());
     }
 }
 
@@ -143,8 +190,8 @@ static void idle_event(EventNotifier *e)
 static void output_event(void *opaque)
 {
     if (may_cut() && ft_gate_waiting()) {
-        pacer.cut(now_ns() >= output_cap() ? FT_CAUSE_DELAY :
-                  FT_CAUSE_QUIET);
+        pacer.cut(burst_complete() ? FT_CAUSE_COMPLETE :
+                  now_ns() >= output_cap() ? FT_CAUSE_DELAY : FT_CAUSE_QUIET);
     }
 }
 
@@ -219,7 +266,7 @@ static void dirty_event(void *opaque)
 }
 
 void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
-                    bool (*cut_asleep)(void))
+                    bool (*cut_here)(FtCutCause cause))
 {
     if (!pacer.interval) {
         pacer.interval = timer_new_ns(QEMU_CLOCK_REALTIME, interval_event,
@@ -230,10 +277,11 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
     }
     pacer.ram = ram;
     pacer.cut = cut;
-    pacer.cut_asleep = cut_asleep;
+    pacer.cut_here = cut_here;
     pacer.on = true;
     pacer.inflight = pacer.overdue = pacer.slow = pacer.hashed = false;
     pacer.first_output = 0;
+    pacer.burst = (FtBurst) { 0 };
     pacer.dirty_pages = 0;
     pacer.looked = now_ns();
     event_notifier_set_handler(&pacer.idle, idle_event);
@@ -267,21 +315,24 @@ void ft_pacer_output(void)
         pacer.first_output = now;
     }
     pacer.last_output = now;
+    ft_burst_packet(&pacer.burst);
     if (!may_cut()) {
         return;
     }
     if (ft_vcpus_all_idle()) {
         event_notifier_set(&pacer.idle);
+    } else if (burst_complete()) {
+        cut_complete();
     } else {
         arm_output();
     }
 }
 
-void ft_pacer_cut_done(const FtCut *cut)
+void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause)
 {
     int64_t pause = cut->total - cut->check;
 
-    if (cut->in_place) {
+    if (cut->in_place && cause != FT_CAUSE_COMPLETE) {
         /* Nobody waited for that */
         pause -= cut->copy - cut->check;
     }
@@ -301,7 +352,10 @@ void ft_pacer_cut_done(const FtCut *cut)
     pacer.inflight = true;
     pacer.first_output = 0;
     pacer.dirty_pages = 0;
-    pacer.looked = now_ns();
+    pacer.looked = pacer.cut_at = now_ns();
+    ft_burst_cut(&pacer.burst,
+                 cause == FT_CAUSE_IDLE || cause == FT_CAUSE_QUIET,
+                 cause == FT_CAUSE_COMPLETE);
     timer_del(pacer.output);
     timer_mod(pacer.interval, pacer.looked + ft_opts.interval_ms * 1000000LL +
               CHECK_SHARE * cut->check);
@@ -315,6 +369,7 @@ void ft_pacer_cut_skipped(void)
 void ft_pacer_committed(void)
 {
     pacer.inflight = false;
+    ft_burst_committed(&pacer.burst);
     if (!pacer.on) {
         return;
     }
@@ -328,6 +383,8 @@ void ft_pacer_committed(void)
     } else if (ft_gate_waiting()) {
         if (ft_vcpus_all_idle()) {
             pacer.cut(FT_CAUSE_IDLE);
+        } else if (burst_complete()) {
+            pacer.cut(FT_CAUSE_COMPLETE);
         } else {
             arm_output();
         }

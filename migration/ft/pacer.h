@@ -12,6 +12,7 @@
 typedef enum FtCutCause {
     FT_CAUSE_INTERVAL,
     FT_CAUSE_IDLE,
+    FT_CAUSE_COMPLETE,
     FT_CAUSE_QUIET,
     FT_CAUSE_DELAY,
     FT_CAUSE_DIRTY,
@@ -24,18 +25,18 @@ typedef enum FtCutCause {
  *
  * @cut: called at top level of the main loop while no epoch is in flight;
  *     it has to call ft_pacer_cut_done() or ft_pacer_cut_skipped()
- * @cut_asleep: called likewise where a cut may be made too, by ft_cut_take(),
+ * @cut_here: called likewise where a cut may be made too, by ft_cut_take(),
  *     in the thread of a vCPU; false: there is none, let @cut try
  */
 void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
-                    bool (*cut_asleep)(void));
+                    bool (*cut_here)(FtCutCause cause));
 void ft_pacer_stop(void);
 
 /** ft_pacer_output: the gate holds one more packet; BQL, any thread */
 void ft_pacer_output(void);
 
-/** ft_pacer_cut_done: @cut was made and its epoch is in flight */
-void ft_pacer_cut_done(const FtCut *cut);
+/** ft_pacer_cut_done: @cut was made for @cause and its epoch is in flight */
+void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause);
 
 /** ft_pacer_cut_skipped: no cut was made, it has to be tried again */
 void ft_pacer_cut_skipped(void);

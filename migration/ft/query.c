@@ -69,6 +69,7 @@ static FtCuts *cuts(void)
     c->total = ft_counters.total;
     c->interval = ft_counters.cuts[FT_CAUSE_INTERVAL];
     c->idle = ft_counters.cuts[FT_CAUSE_IDLE];
+    c->complete = ft_counters.cuts[FT_CAUSE_COMPLETE];
     c->quiet = ft_counters.cuts[FT_CAUSE_QUIET];
     c->delay = ft_counters.cuts[FT_CAUSE_DELAY];
     c->dirty = ft_counters.cuts[FT_CAUSE_DIRTY];

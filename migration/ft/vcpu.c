@@ -9,6 +9,11 @@
  * not an interrupt is pending for it.  A sleeping vCPU's state is
  * complete; there is nothing to wait for.
  *
+ * A vCPU that is between two stretches of the guest's code, where work that was
+ * queued for it is done, is in the same place as one that stops: for as long as
+ * its thread is busy with something else under the BQL, it may pass for asleep
+ * (ft_vcpu_rest()).
+ *
  * A vCPU that has something to do and does not wake up, however long it is
  * given, is broken, and so is this copy of the guest.  Cuts that need nothing
  * from it would hide that: so they wait for it after a while.
@@ -42,6 +47,12 @@ void ft_vcpu_idle(CPUState *cpu, bool idle)
     }
 }
 
+static bool is_idle(const CPUState *cpu)
+{
+    return cpu->cpu_index >= 0 && cpu->cpu_index < MAX_VCPUS &&
+           vcpu_idle[cpu->cpu_index];
+}
+
 bool ft_vcpus_all_idle(void)
 {
     CPUState *cpu;
@@ -50,12 +61,41 @@ bool ft_vcpus_all_idle(void)
         return false;
     }
     CPU_FOREACH(cpu) {
-        if (cpu->cpu_index < 0 || cpu->cpu_index >= MAX_VCPUS ||
-            !vcpu_idle[cpu->cpu_index]) {
+        if (!is_idle(cpu)) {
             return false;
         }
     }
     return true;
+}
+
+CPUState *ft_vcpus_last_awake(void)
+{
+    CPUState *cpu, *awake = NULL;
+
+    CPU_FOREACH(cpu) {
+        if (!is_idle(cpu)) {
+            if (awake || cpu->cpu_index >= MAX_VCPUS) {
+                return NULL;
+            }
+            awake = cpu;
+        }
+    }
+    return awake;
+}
+
+bool ft_vcpu_rest(CPUState *cpu, bool (*what)(void))
+{
+    int64_t late = late_since;
+    bool ok;
+
+    vcpu_idle[cpu->cpu_index] = true;
+    n_idle++;
+    ok = what();
+    vcpu_idle[cpu->cpu_index] = false;
+    n_idle--;
+    /* It was awake, and not late */
+    late_since = late;
+    return ok;
 }
 
 bool ft_vcpus_may_be_left(int64_t patience_ns)

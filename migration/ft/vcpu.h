@@ -24,6 +24,21 @@ bool ft_vcpus_all_idle(void);
 bool ft_vcpus_may_be_left(int64_t patience_ns);
 
 /**
+ * ft_vcpus_last_awake: the only vCPU that does not sleep, or NULL
+ *
+ * With the BQL held, where ft_vcpus_all_idle() can be true.
+ */
+CPUState *ft_vcpus_last_awake(void);
+
+/**
+ * ft_vcpu_rest: call @what as if @cpu slept as all others do
+ *
+ * In @cpu's thread, between two stretches of the guest's code: from
+ * async_run_on_cpu().  With the BQL held, and it must not be let go.
+ */
+bool ft_vcpu_rest(CPUState *cpu, bool (*what)(void));
+
+/**
  * ft_vcpus_set_idle_cb: call @cb whenever the last vCPU goes to sleep
  *
  * @cb runs in that vCPU's thread with the BQL held, at the bottom of its

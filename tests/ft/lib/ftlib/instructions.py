@@ -42,7 +42,8 @@ TABLE = COMMITTED.with_suffix(".md")
 ACCEPT = "tests/ft/bench/instructions --update"
 
 MEMORY = 128                    # MiB
-KEYS = "timeout=60000,interval=60000,quiet=300000,output-delay=1000000"
+KEYS = ("timeout=60000,interval=60000,quiet=300000,output-delay=1000000,"
+        "early=off")
 MEMCPY = ("GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX_Fast_Unaligned_Load,"
           "-AVX512F,-AVX512VL,-ERMS,-FSRM")
 EPOCHS = 10
@@ -60,7 +61,7 @@ NOISE = 100
 # Which must not call each other
 ROOTS = ("take_cut", "ft_primary_readable")
 # Of the first: where it begins a file, callgrind takes them for called by it
-CALLERS = ("cut_now", "cut_asleep")
+CALLERS = ("cut_now", "cut_here")
 # Those a compiler may or may not make a part of ft_cut_take()
 CUT = ("ft_cut_take", "collect", "copy_pages", "stop_vcpus", "drain_begin",
        "drain_end", "set_queueing")
