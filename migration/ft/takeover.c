@@ -32,6 +32,7 @@
 #include "state.h"
 #include "takeover.h"
 #include "trace.h"
+#include "virtio.h"
 
 /* About when the old primary waits for its guest */
 #define SWITCHED_REDIAL_MS 250
@@ -133,6 +134,7 @@ void ft_takeover(FtIntake *in, FtTakeoverCause cause, int64_t detect_ns,
     compare_reload(in);
     ft_status.generation++;
     run_guest();
+    ft_virtio_notify_all();
     qemu_announce_self(&announce, migrate_announce_params());
 
     t->cause = cause;

@@ -78,6 +78,27 @@ def test_killed_at(t, point):
     disks.compare(disk, left.name, dead.name)
 
 
+@cases("virtio-blk-iothread", "virtio-scsi-iothread")
+def test_interrupt(t, kind):
+    """Writes that end while a cut drains them: an iothread's interrupt is then
+    in no device's state, and the guest would wait for it for ever."""
+    disk = Disk(t.folder, kind=kind, slow={"primary": 1})
+    pair = t.pair(disks=[disk], keys="timeout=2000,self-check=7").start()
+    sh(pair.primary, "(while dd if=/dev/zero bs=4k count=1 conv=notrunc,fsync "
+       f"of={disk.node}; do :; done) </dev/null >/dev/null 2>&1 &")
+    pair.wait_epochs(20)
+    pair.kill_primary()
+    pair.wait_takeover()
+
+    def written():
+        return max(found["stats"]["wr_operations"] for found in
+                   pair.secondary.command("query-blockstats"))
+
+    before = written()
+    wait.until("the guest waits for its disk", lambda: written() > before + 20)
+    t.survive(pair)
+
+
 def test_killed_while_copying(t):
     """The primary dies amid the first copy: nobody takes over; started again
     from its image it is protected by the same secondary."""

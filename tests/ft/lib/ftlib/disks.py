@@ -21,6 +21,9 @@ KINDS = {
     "virtio-scsi": (["virtio-scsi-pci,id=bus-{id}",
                      "scsi-hd,id=dev-{id},bus=bus-{id}.0,drive={id}"],
                     "/dev/sda"),
+    "virtio-scsi-iothread": (
+        ["virtio-scsi-pci,id=bus-{id},iothread=io0",
+         "scsi-hd,id=dev-{id},bus=bus-{id}.0,drive={id}"], "/dev/sda"),
     "ide": (["ide-hd,id=dev-{id},drive={id}"], "/dev/sda"),
     "ahci": (["ich9-ahci,id=bus-{id}",
               "ide-hd,id=dev-{id},bus=bus-{id}.0,drive={id}"], "/dev/sda"),
@@ -97,7 +100,7 @@ class Disk:
     def args(self, side):
         path = self.file.get(side) or self.make(side)
         found = []
-        if self.kind == "virtio-blk-iothread":
+        if self.kind.endswith("-iothread"):
             found += ["-object", "iothread,id=io0"]
         if self.style == "drive":
             found += ["-drive", f"if=none,id={self.name},format={self.form},"
