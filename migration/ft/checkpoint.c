@@ -8,10 +8,10 @@
  *                      +------- pacer: time for a cut ------+
  *
  * A moment is committed when the secondary has acknowledged the epoch that
- * ended with it.  One epoch is in flight at a time; the guest runs in the
- * next one meanwhile.  Output is held from the first cut on, until its epoch
- * is committed and, with durability=disk, the guest's flushes in it are
- * carried out where they have to be.
+ * ended with it.  The guest runs in the next one meanwhile; several are in
+ * flight where that takes long (overlap.c).  Output is held from the first cut
+ * on, until its epoch is committed and, with durability=disk, the guest's
+ * flushes in it are carried out where they have to be.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -40,6 +40,17 @@
 
 FtCounters ft_counters;
 
+/* An epoch that is in flight */
+typedef struct Flight {
+    int64_t cut_at;             /* the end of its cut, ns */
+    int64_t sent_at, sent_age;  /* for the lease */
+    bool hashed;
+    bool alone;                 /* when it was sent nothing else was in flight */
+    bool handed;                /* ft_ship() was done with it, and said: */
+    uint64_t bytes;
+    int64_t busy;
+} Flight;
+
 static struct {
     FtRam *ram;
     FtChannel *ch;
@@ -52,7 +63,9 @@ static struct {
     bool acked;                 /* an epoch was committed */
     Error *failed;              /* why cut_here() could not, or NULL */
     uint64_t released;          /* the output of epochs up to this one */
-    int64_t sent_at, sent_age;  /* of the last epoch, for the lease */
+    uint64_t settled;           /* committed epochs that all know of */
+    Flight flight[FT_EPOCHS_IN_FLIGHT];
+    int64_t last_ack;           /* what the last one took, ns; 0: see take_ack() */
 
     /* The last one of this connection; finish() */
     QEMUTimer *last_timer;
@@ -102,6 +115,7 @@ static void count_cut(FtCutCause cause)
     c->total++;
     c->cuts[cause]++;
     c->without_pause += cp.cut.without_pause;
+    c->overlapping += ft_epoch_in_flight(&cp.epoch) > 0;
     ft_window_add(&c->pause, us(cp.cut.total));
     ft_window_add(&c->stop, us(cp.cut.stop));
     ft_window_add(&c->save, us(cp.cut.save));
@@ -114,6 +128,31 @@ static void count_cut(FtCutCause cause)
 static bool check_due(void)
 {
     return ft_opts.self_check && cp.epoch.current % ft_opts.self_check == 0;
+}
+
+static Flight *flight_of(uint64_t epoch)
+{
+    return &cp.flight[epoch % FT_EPOCHS_IN_FLIGHT];
+}
+
+static void send_cut(FtCutCause cause)
+{
+    Flight *f = flight_of(cp.cut.epoch);
+
+    *f = (Flight) {
+        .cut_at = cp.cut.start + cp.cut.total,
+        .sent_at = ft_lease_now(),
+        .sent_age = (ft_loop_age_ms() + 1) * 1000000LL,
+        .hashed = cp.cut.hashed,
+        .alone = !ft_epoch_in_flight(&cp.epoch),
+    };
+    ft_epoch_sent(&cp.epoch);
+    f->handed = ft_ship(&cp.ship, &cp.cut, cp.ch);
+    if (f->handed) {
+        f->bytes = cp.ship.bytes;
+        f->busy = cp.ship.busy;
+    }
+    ft_pacer_cut_done(&cp.cut, cause, f->handed);
 }
 
 /*
@@ -140,11 +179,7 @@ static FtCutResult __attribute__((noinline)) take_cut(FtCutCause cause, Error **
         ft_fault(FT_FAULT_SWITCH_CUT);
     }
     trace_ft_cut(cp.cut.epoch, cause, cp.cut.npages, cp.cut.total);
-    ft_pacer_cut_done(&cp.cut, cause);
-    ft_epoch_sent(&cp.epoch);
-    cp.sent_at = ft_lease_now();
-    cp.sent_age = (ft_loop_age_ms() + 1) * 1000000LL;
-    ft_ship(&cp.ship, &cp.cut, cp.ch);
+    send_cut(cause);
     return FT_CUT_DONE;
 }
 
@@ -181,7 +216,8 @@ static void first_cut(const char *error)
     }
     ft_gate_hold_from(&cp.epoch.current, ft_pacer_output);
     ft_carry_start(cp.ch, &cp.epoch.current);
-    ft_pacer_start(cp.ram, cut_now, cut_here);
+    ft_pacer_start(cp.ram, ft_primary.minor >= FT_WIRE_MINOR_OVERLAP ?
+                   ft_opts.in_flight : 1, cut_now, cut_here);
     cut_now(FT_CAUSE_INTERVAL);
 }
 
@@ -265,7 +301,7 @@ static void last_cut(void *opaque)
 {
     void (*finished)(const char *error) = cp.finished;
 
-    if (!cp.stop || cp.epoch.phase != FT_EPOCH_IDLE) {
+    if (!cp.stop || ft_epoch_in_flight(&cp.epoch)) {
         return;
     }
     if (ft_mirror_overloaded() || ft_failout_pending() || !cp.stop()) {
@@ -276,7 +312,7 @@ static void last_cut(void *opaque)
     cp.stop = NULL;
     cp.cut.last = true;
     cut_now(FT_CAUSE_INTERVAL);
-    if (cp.finished && cp.epoch.phase == FT_EPOCH_IDLE) {
+    if (cp.finished && !ft_epoch_in_flight(&cp.epoch)) {
         cp.finished = NULL;
         finished("a reset, a shutdown or a failing disk came in between");
     }
@@ -322,7 +358,7 @@ static bool checkpoint_start(FtRam *ram, FtChannel *ch, Error **errp)
                       ft_primary.minor >= FT_WIRE_MINOR_COMPRESSED);
     ft_channel_post(ch, populate, &cp.cut);
     cp.copying = true;
-    cp.released = 0;
+    cp.released = cp.settled = 0;
     if (ft_opts.shared) {
         ft_mirror_flush(disks_copied);
     } else {
@@ -340,26 +376,32 @@ fail_cut:
 
 static bool take_ack(const FtRecord *rec, Error **errp)
 {
-    uint64_t number, stable, bytes;
+    uint64_t number, stable;
     int64_t took;
+    Flight *f;
 
     ft_wire_get_ack(rec, &number, &stable);
     if (!ft_epoch_ack(&cp.epoch, number, stable, errp)) {
         return false;
     }
-    cp.acked = true;
-    ft_lease_proof(ft_channel_lease(cp.ch), cp.sent_at, cp.sent_age);
-    ft_fault(FT_FAULT_ACK_RECEIVED);
-    took = get_clock() - cp.cut.start - cp.cut.total;
-    bytes = qatomic_read_u64(&cp.ship.bytes);
-    ft_window_add(&ft_counters.ack, us(took));
-    ft_window_add(&ft_counters.bytes, bytes);
-    /* A small one tells of the way there and back, others of hashing */
-    if (bytes >= LINK_SAMPLE && !cp.cut.hashed && number > 1) {
-        ft_compress_link(&cp.compress, bytes,
-                         took - qatomic_read_i64(&cp.ship.busy));
+    f = flight_of(number);
+    if (!f->handed) {
+        /* The thread has said so before the last byte left */
+        f->bytes = qatomic_read_u64(&cp.ship.bytes);
+        f->busy = qatomic_read_i64(&cp.ship.busy);
     }
-    ft_counters.checks_passed += cp.cut.hashed;
+    cp.acked = true;
+    ft_lease_proof(ft_channel_lease(cp.ch), f->sent_at, f->sent_age);
+    ft_fault(FT_FAULT_ACK_RECEIVED);
+    took = get_clock() - f->cut_at;
+    ft_window_add(&ft_counters.ack, us(took));
+    ft_window_add(&ft_counters.bytes, f->bytes);
+    /* A small one tells of the way there and back, others of hashing */
+    if (f->bytes >= LINK_SAMPLE && f->alone && !f->hashed && number > 1) {
+        ft_compress_link(&cp.compress, f->bytes, took - f->busy);
+    }
+    cp.last_ack = f->handed && !f->hashed ? took : 0;
+    ft_counters.checks_passed += f->hashed;
     return true;
 }
 
@@ -370,15 +412,16 @@ static void checkpoint_settled(bool ending)
     cp.acked = false;
     if (acked) {
         ft_mirror_commit(cp.epoch.committed);
-        if (cp.epoch.committed == 1) {
+        if (!cp.settled) {
             ft_counters.sync_time_ms =
                 MAX((get_clock() - ft_primary.connected_ns) / 1000000, 1);
             ft_state_set(FT_ROLE_PRIMARY, FT_STATE_PROTECTED, NULL);
         }
+        cp.settled = cp.epoch.committed;
     }
     release();
     if (acked && !ending) {
-        ft_pacer_committed();
+        ft_pacer_committed(ft_epoch_in_flight(&cp.epoch), cp.last_ack);
         if (cp.stop) {
             timer_mod(cp.last_timer, 0);
         }

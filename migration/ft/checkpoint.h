@@ -14,7 +14,7 @@ typedef struct FtCounters {
     FtWindow pause, stop, save, harvest, copy, resume;
     FtWindow ack, pages, bytes;
     uint64_t cuts[FT_CAUSE__MAX];
-    uint64_t total, skipped, without_pause;
+    uint64_t total, skipped, without_pause, overlapping;
     uint64_t sync_time_ms;      /* from the connection to its first commit */
     uint64_t checks_passed, checks_failed;
 } FtCounters;

@@ -261,6 +261,7 @@ static FtCutResult cut_take(FtCut *cut, FtEpoch *epoch, FtRam *ram,
     ft_fault(FT_FAULT_CUT_PAUSED);
     ft_mirror_cut();
     cut->epoch = ft_epoch_cut(epoch);
+    cut->unacked = ft_epoch_in_flight(epoch);
     cut->without_pause = !paused;
     cut->stop = lap(&t);
 

@@ -13,6 +13,7 @@
 /* What a cut collects; main loop only, then whoever sends it */
 typedef struct FtCut {
     uint64_t epoch;
+    uint32_t unacked;           /* epochs in flight before it */
     FtArena list;               /* FtPageId of each page */
     FtArena pages;              /* their content, in the same order */
     uint64_t npages;

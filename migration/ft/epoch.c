@@ -1,5 +1,5 @@
 /*
- * QEMU-FT: the life of an epoch on the primary
+ * QEMU-FT: the life of the epochs on the primary
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,34 +9,43 @@
 
 void ft_epoch_init(FtEpoch *e)
 {
-    *e = (FtEpoch) { .phase = FT_EPOCH_IDLE, .current = 1 };
+    *e = (FtEpoch) { .current = 1 };
+}
+
+static bool is_cut(const FtEpoch *e)
+{
+    return e->current - 1 > e->sent;
+}
+
+uint32_t ft_epoch_in_flight(const FtEpoch *e)
+{
+    return e->sent - e->committed;
 }
 
 uint64_t ft_epoch_cut(FtEpoch *e)
 {
-    assert(e->phase == FT_EPOCH_IDLE);
-    e->phase = FT_EPOCH_CUT;
+    assert(!is_cut(e));
+    assert(ft_epoch_in_flight(e) < FT_EPOCHS_IN_FLIGHT);
     return e->current++;
 }
 
 void ft_epoch_abandon(FtEpoch *e)
 {
-    assert(e->phase == FT_EPOCH_CUT);
-    e->phase = FT_EPOCH_IDLE;
+    assert(is_cut(e));
     e->current--;
 }
 
 void ft_epoch_sent(FtEpoch *e)
 {
-    assert(e->phase == FT_EPOCH_CUT);
-    e->phase = FT_EPOCH_INFLIGHT;
+    assert(is_cut(e));
+    e->sent++;
 }
 
 bool ft_epoch_ack(FtEpoch *e, uint64_t number, uint64_t stable, Error **errp)
 {
-    if (e->phase != FT_EPOCH_INFLIGHT || number != e->current - 1) {
+    if (number != e->committed + 1 || number > e->sent) {
         error_setg(errp, "the peer acknowledged epoch %" PRIu64
-                   ", which is not in flight", number);
+                   ", which is not the first in flight", number);
         return false;
     }
     if (stable < e->stable || stable > number) {
@@ -44,7 +53,6 @@ bool ft_epoch_ack(FtEpoch *e, uint64_t number, uint64_t stable, Error **errp)
                    PRIu64 " as stable", number, stable);
         return false;
     }
-    e->phase = FT_EPOCH_IDLE;
     e->committed = number;
     e->stable = stable;
     return true;

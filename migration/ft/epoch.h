@@ -1,54 +1,58 @@
 /*
- * QEMU-FT: the life of an epoch on the primary
+ * QEMU-FT: the life of the epochs on the primary
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- *              cut                 sent                 ack
- *     IDLE ----------> CUT ------------------> INFLIGHT ----> IDLE
- *       ^               |
- *       +--- abandon ---+
+ *      committed        sent      current
+ *          |              |          |
+ *     1 2 3 4    5 6 7 8 9     10   11
+ *                in flight     cut  the guest runs in it
  *
- * IDLE      the guest runs in epoch @current; nothing waits for an ack
- * CUT       the guest stands still; @current already counts for what it
- *           does after the cut, @current - 1 is being collected
- * INFLIGHT  @current - 1 is on its way; its ack is legal from the first
- *           byte sent, because the ack may overtake the sender's return
+ * An epoch is cut, then sent, and then its acknowledgement is awaited; an ack
+ * is legal from the first byte sent, because it may overtake the sender's
+ * return.  One epoch is cut at a time, while the guest stands still; @current
+ * already counts then for what it does after the cut.  Between cuts there is
+ * nothing between @sent and @current.
  *
- * At most one epoch is in flight.  A committed epoch can wait for the
- * peer's disk before its output may go; the guest's next epochs do not wait
- * for that.  Pure data, main loop only.
+ * Up to FT_EPOCHS_IN_FLIGHT may be under way, one behind the other on one
+ * connection, so they are acknowledged in order.  A committed epoch can wait
+ * for the peer's disk before its output may go; the guest's next epochs do not
+ * wait for that.  Pure data, with the BQL.
  */
 #ifndef MIGRATION_FT_EPOCH_H
 #define MIGRATION_FT_EPOCH_H
 
-typedef enum FtEpochPhase {
-    FT_EPOCH_IDLE,
-    FT_EPOCH_CUT,
-    FT_EPOCH_INFLIGHT,
-} FtEpochPhase;
+#define FT_EPOCHS_IN_FLIGHT 8   /* at most */
 
 typedef struct FtEpoch {
-    FtEpochPhase phase;
     uint64_t current;           /* what the guest does now belongs to it */
+    uint64_t sent;              /* the last one on its way, 0: none */
     uint64_t committed;         /* last acknowledged one, 0: none */
     uint64_t stable;            /* of these, the last whose output may go */
 } FtEpoch;
 
 void ft_epoch_init(FtEpoch *e);
 
-/** ft_epoch_cut: IDLE to CUT; returns the number of the epoch that ended */
+/**
+ * ft_epoch_cut: the epoch that the guest is in ends; returns its number
+ *
+ * Less than FT_EPOCHS_IN_FLIGHT are; asserted, and that none is being cut.
+ */
 uint64_t ft_epoch_cut(FtEpoch *e);
 
-/** ft_epoch_abandon: CUT to IDLE; the guest goes on in the same epoch */
+/** ft_epoch_abandon: the cut was none; the guest goes on in the same epoch */
 void ft_epoch_abandon(FtEpoch *e);
 
-/** ft_epoch_sent: CUT to INFLIGHT, to be called before the first byte */
+/** ft_epoch_sent: what was cut is in flight; call it before the first byte */
 void ft_epoch_sent(FtEpoch *e);
 
+/** ft_epoch_in_flight: how many epochs are */
+uint32_t ft_epoch_in_flight(const FtEpoch *e);
+
 /**
- * ft_epoch_ack: INFLIGHT to IDLE by the peer's word
+ * ft_epoch_ack: one less is in flight, by the peer's word
  *
- * False with @errp set when @number is not the epoch in flight, or @stable
+ * False with @errp set when @number is not the oldest in flight, or @stable
  * not one that can be stable.
  */
 bool ft_epoch_ack(FtEpoch *e, uint64_t number, uint64_t stable, Error **errp);

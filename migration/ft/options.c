@@ -16,6 +16,7 @@
 #include "qapi/error.h"
 #include "qapi/util.h"
 #include "arbiter-options.h"
+#include "epoch.h"
 #include "ft.h"
 #include "keeper.h"
 #include "options.h"
@@ -27,6 +28,7 @@ FtOptions ft_opts = {
     .output_delay_us = 3000,
     .quiet_us = 300,
     .dirty_limit = 4096,
+    .in_flight = 4,
     .timeout_ms = 500,
     .throttle = 80,
     .durability = FT_DURABILITY_DISK,
@@ -42,6 +44,7 @@ static const struct {
     { "output-delay", &ft_opts.output_delay_us, 0, 1000000 },
     { "quiet", &ft_opts.quiet_us, 0, 1000000 },
     { "dirty-limit", &ft_opts.dirty_limit, 16, 16777216 },
+    { "in-flight", &ft_opts.in_flight, 1, FT_EPOCHS_IN_FLIGHT },
     { "timeout", &ft_opts.timeout_ms, FT_TIMEOUT_MIN_MS,
       FT_TIMEOUT_MAX_MS },
     { "throttle", &ft_opts.throttle, 0, 95 },
@@ -106,6 +109,12 @@ static QemuOptsList ft_opts_list = {
             .help = "pages the guest may dirty at most before a checkpoint "
                     "comes early",
             .def_value_str = "4096",
+        }, {
+            .name = "in-flight",
+            .type = QEMU_OPT_NUMBER,
+            .help = "most checkpoints on their way at once; more than one only "
+                    "to a peer that is far away",
+            .def_value_str = "4",
         }, {
             .name = "throttle",
             .type = QEMU_OPT_NUMBER,

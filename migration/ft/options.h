@@ -19,6 +19,7 @@ typedef struct FtOptions {
     uint32_t output_delay_us;   /* longest wait of output for a cut */
     uint32_t quiet_us;          /* cut when no more output came for so long */
     uint32_t dirty_limit;       /* no more dirty pages without a cut */
+    uint32_t in_flight;         /* epochs at most (overlap.c) */
     uint32_t timeout_ms;        /* a peer silent for so long is dead */
     uint32_t throttle;          /* most of its time that a guest loses, % */
     uint32_t self_check;        /* compare every N-th epoch, 0: never */

@@ -7,7 +7,7 @@
  * what its self-check took.  On a crowded host that may take longer than the
  * interval, and a guest that does not come out of the pause does not get on.
  *
- * Earlier, when output waits and no epoch is in flight, at the first of
+ * Earlier, when output waits and a cut may be made, at the first of
  *  - all vCPUs asleep: the guest has said all it has to say for now, and
  *    the cut needs no pause.  The thread of the one that fell asleep last
  *    makes it at once, if the main loop has nothing under way: to wake
@@ -40,8 +40,9 @@
  * log of every slot, so that it takes longer the more memory there is: what
  * looks have cost lately is one part in LOOK_SHARE of the time between them,
  * unless that would leave fewer than four in an interval.
- * While an epoch is in flight no cut can be made; that a guest does not dirty
- * far more than the limit meanwhile is for throttle.c.
+ * While an epoch is in flight no cut is made, unless the peer is far away and
+ * the epoch a small one (overlap.c); that a guest does not dirty far more than
+ * the limit meanwhile is for throttle.c.
  *
  * Timers of the real-time clock and event notifiers run at top level of the
  * main loop, which is where a cut may run (cut.c).
@@ -58,6 +59,7 @@
 #include "harvest.h"
 #include "loop.h"
 #include "options.h"
+#include "overlap.h"
 #include "pacer.h"
 #include "throttle.h"
 #include "vcpu.h"
@@ -75,8 +77,8 @@
 #define CHECK_SHARE 2
 
 static struct {
-    bool on, inflight;
-    bool overdue;               /* the interval passed while in flight */
+    bool on;
+    bool overdue;               /* the interval passed, and none could be made */
     bool hashed;                /* the last epoch was */
     bool slow;                  /* it had to be waited for too long */
     const FtRam *ram;
@@ -92,9 +94,10 @@ static struct {
      */
     int64_t gap;
     int64_t pause;              /* average of a cut, ns */
-    int64_t cut_at;
     bool slept;
     FtBurst burst;
+    uint32_t in_flight;         /* epochs at most */
+    FtOverlap overlap;
 
     uint64_t dirty_pages;       /* at the last look */
     int64_t looked, look_cost, look_due;
@@ -107,15 +110,31 @@ static int64_t now_ns(void)
     return qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
 }
 
+static int64_t earliest(void)
+{
+    return ft_overlap_earliest(&pacer.overlap, pacer.in_flight, pacer.pause);
+}
+
 static bool may_cut(void)
 {
-    return pacer.on && !pacer.inflight;
+    int64_t at = earliest();
+
+    return pacer.on && (!at || now_ns() >= at);
 }
 
 static int64_t output_cap(void)
 {
     return pacer.first_output + MAX(ft_opts.output_delay_us * 1000LL,
                                     CAP_PAUSES * pacer.pause);
+}
+
+/* For the time @at, or when a cut may be made; else that is for the next ack */
+static void arm_output_at(int64_t at)
+{
+    at = MAX(at, earliest());
+    if (at < INT64_MAX) {
+        timer_mod(pacer.output, at);
+    }
 }
 
 static void arm_output(void)
@@ -125,7 +144,7 @@ static void arm_output(void)
     if (ft_opts.quiet_us) {
         quiet = MAX(quiet, QUIET_PAUSES * pacer.pause);
     }
-    timer_mod(pacer.output, MIN(output_cap(), pacer.last_output + quiet));
+    arm_output_at(MIN(output_cap(), pacer.last_output + quiet));
 }
 
 /* In a vCPU's thread; false: the main loop has to */
@@ -138,7 +157,12 @@ static bool cut_in_vcpu(FtCutCause cause)
 static void vcpus_idle(void)
 {
     pacer.slept = true;
-    if (may_cut() && ft_gate_waiting() && !cut_in_vcpu(FT_CAUSE_IDLE)) {
+    if (!ft_gate_waiting()) {
+        return;
+    }
+    if (!may_cut()) {
+        arm_output_at(0);
+    } else if (!cut_in_vcpu(FT_CAUSE_IDLE)) {
         event_notifier_set(&pacer.idle);
     }
 }
@@ -147,7 +171,7 @@ static void vcpus_idle(void)
 static bool burst_complete(void)
 {
     return ft_opts.early && ft_burst_complete(&pacer.burst) &&
-           now_ns() - pacer.cut_at >= EARLY_PAUSES * pacer.pause;
+           now_ns() - pacer.overlap.cut_at >= EARLY_PAUSES * pacer.pause;
 }
 
 static bool cut_resting(void)
@@ -190,17 +214,18 @@ static void idle_event(EventNotifier *e)
 static void output_event(void *opaque)
 {
     if (may_cut() && ft_gate_waiting()) {
-        pacer.cut(burst_complete() ? FT_CAUSE_COMPLETE :
+        pacer.cut(ft_vcpus_all_idle() ? FT_CAUSE_IDLE :
+                  burst_complete() ? FT_CAUSE_COMPLETE :
                   now_ns() >= output_cap() ? FT_CAUSE_DELAY : FT_CAUSE_QUIET);
     }
 }
 
 static void interval_event(void *opaque)
 {
-    if (pacer.inflight) {
-        pacer.overdue = true;
-    } else if (pacer.on) {
+    if (may_cut()) {
         pacer.cut(FT_CAUSE_INTERVAL);
+    } else {
+        pacer.overdue = true;
     }
 }
 
@@ -239,7 +264,7 @@ static void arm_look(uint64_t limit)
     uint64_t left = limit - MIN(pacer.dirty_pages, limit);
     int64_t wait = MIN(left * pacer.per_page / 2, LOOK_NS);
 
-    if (pacer.inflight && !left) {
+    if (!left && !may_cut()) {
         wait = LOOK_NS;
     }
     timer_mod(pacer.dirty, now_ns() + MAX(wait, LOOK_NS / LOOKS));
@@ -252,7 +277,7 @@ static void dirty_event(void *opaque)
     if (now_ns() >= pacer.look_due) {
         look(limit);
     }
-    /* While an epoch is in flight, its end asks the same */
+    /* While none may be made, the next ack asks the same */
     if (may_cut() && pacer.dirty_pages >= limit) {
         pacer.cut(FT_CAUSE_DIRTY);
     }
@@ -265,7 +290,8 @@ static void dirty_event(void *opaque)
     }
 }
 
-void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
+void ft_pacer_start(const FtRam *ram, uint32_t in_flight,
+                    void (*cut)(FtCutCause cause),
                     bool (*cut_here)(FtCutCause cause))
 {
     if (!pacer.interval) {
@@ -276,10 +302,12 @@ void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
         event_notifier_init(&pacer.idle, false);
     }
     pacer.ram = ram;
+    pacer.in_flight = in_flight;
     pacer.cut = cut;
     pacer.cut_here = cut_here;
     pacer.on = true;
-    pacer.inflight = pacer.overdue = pacer.slow = pacer.hashed = false;
+    pacer.overdue = pacer.slow = pacer.hashed = false;
+    pacer.overlap = (FtOverlap) { 0 };
     pacer.first_output = 0;
     pacer.burst = (FtBurst) { 0 };
     pacer.dirty_pages = 0;
@@ -317,9 +345,8 @@ void ft_pacer_output(void)
     pacer.last_output = now;
     ft_burst_packet(&pacer.burst);
     if (!may_cut()) {
-        return;
-    }
-    if (ft_vcpus_all_idle()) {
+        arm_output();
+    } else if (ft_vcpus_all_idle()) {
         event_notifier_set(&pacer.idle);
     } else if (burst_complete()) {
         cut_complete();
@@ -328,7 +355,7 @@ void ft_pacer_output(void)
     }
 }
 
-void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause)
+void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause, bool handed)
 {
     int64_t pause = cut->total - cut->check;
 
@@ -349,10 +376,11 @@ void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause)
                            page;
     }
     pacer.pause += (pause - pacer.pause) / 8;
-    pacer.inflight = true;
+    pacer.overdue = false;
     pacer.first_output = 0;
     pacer.dirty_pages = 0;
-    pacer.looked = pacer.cut_at = now_ns();
+    pacer.looked = now_ns();
+    ft_overlap_cut(&pacer.overlap, handed, pacer.looked);
     ft_burst_cut(&pacer.burst,
                  cause == FT_CAUSE_IDLE || cause == FT_CAUSE_QUIET,
                  cause == FT_CAUSE_COMPLETE);
@@ -366,17 +394,22 @@ void ft_pacer_cut_skipped(void)
     timer_mod(pacer.interval, now_ns() + RETRY_NS);
 }
 
-void ft_pacer_committed(void)
+void ft_pacer_committed(uint32_t left, int64_t ack)
 {
-    pacer.inflight = false;
-    ft_burst_committed(&pacer.burst);
+    ft_overlap_acked(&pacer.overlap, left, ack);
+    if (!left) {
+        ft_burst_committed(&pacer.burst);
+    }
     if (!pacer.on) {
         return;
     }
     /* Waiting for the link, not for a self-check */
     pacer.slow = !pacer.hashed && pacer.dirty_pages >= dirty_limit();
-    if (pacer.overdue) {
-        pacer.overdue = false;
+    if (!may_cut()) {
+        if (ft_gate_waiting()) {
+            arm_output();
+        }
+    } else if (pacer.overdue) {
         pacer.cut(FT_CAUSE_INTERVAL);
     } else if (pacer.dirty_pages >= dirty_limit()) {
         pacer.cut(FT_CAUSE_DIRTY);

@@ -23,25 +23,36 @@ typedef enum FtCutCause {
 /**
  * ft_pacer_start: call @cut whenever it is time for one
  *
- * @cut: called at top level of the main loop while no epoch is in flight;
+ * @in_flight: most epochs at once
+ * @cut: called at top level of the main loop when a cut may be made;
  *     it has to call ft_pacer_cut_done() or ft_pacer_cut_skipped()
  * @cut_here: called likewise where a cut may be made too, by ft_cut_take(),
  *     in the thread of a vCPU; false: there is none, let @cut try
  */
-void ft_pacer_start(const FtRam *ram, void (*cut)(FtCutCause cause),
+void ft_pacer_start(const FtRam *ram, uint32_t in_flight,
+                    void (*cut)(FtCutCause cause),
                     bool (*cut_here)(FtCutCause cause));
 void ft_pacer_stop(void);
 
 /** ft_pacer_output: the gate holds one more packet; BQL, any thread */
 void ft_pacer_output(void);
 
-/** ft_pacer_cut_done: @cut was made for @cause and its epoch is in flight */
-void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause);
+/**
+ * ft_pacer_cut_done: @cut was made for @cause and its epoch is in flight
+ *
+ * @handed: what ft_ship() said: another may be cut before the ack
+ */
+void ft_pacer_cut_done(const FtCut *cut, FtCutCause cause, bool handed);
 
 /** ft_pacer_cut_skipped: no cut was made, it has to be tried again */
 void ft_pacer_cut_skipped(void);
 
-/** ft_pacer_committed: no epoch is in flight any more; top level */
-void ft_pacer_committed(void);
+/**
+ * ft_pacer_committed: an epoch was acknowledged; top level
+ *
+ * @left: epochs still in flight
+ * @ack: what the way there and back took, ns; 0: unknown
+ */
+void ft_pacer_committed(uint32_t left, int64_t ack);
 
 #endif

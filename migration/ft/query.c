@@ -76,6 +76,7 @@ static FtCuts *cuts(void)
     c->disk = ft_counters.cuts[FT_CAUSE_DISK];
     c->skipped = ft_counters.skipped;
     c->without_pause = ft_counters.without_pause;
+    c->overlapping = ft_counters.overlapping;
     return c;
 }
 

@@ -77,14 +77,14 @@ static void note_stall(FtSession *s)
     if (ft_channel_tx_gap(s->ch) >
         s->timeout_ns - s->timeout_ns / FT_BEATS_PER_TIMEOUT) {
         s->stalled = true;
-        s->acked_since = false;
+        s->acked_since = 0;
         ft_channel_reset_tx_gap(s->ch);
     }
 }
 
 static void acknowledge(FtSession *s, uint64_t epoch, uint64_t stable)
 {
-    s->acked_since = true;
+    s->acked_since = s->acked_since ?: epoch;
     g_byte_array_set_size(s->ack, 0);
     ft_wire_put_ack(s->ack, epoch, stable);
     ft_channel_write(s->ch, s->ack->data, s->ack->len);
@@ -299,7 +299,9 @@ static void take_record(FtSession *s, const FtRecord *rec)
         take_optional(s, rec);
         return;
     }
-    if (rec->type == FT_REC_BEGIN && s->acked_since) {
+    if (rec->type == FT_REC_BEGIN && s->acked_since &&
+        ft_wire_begin_proves(rec) >= s->acked_since) {
+        /* It was there, and has heard from us after that silence */
         s->stalled = false;
     }
     switch (rec->type) {

@@ -44,7 +44,8 @@ typedef struct FtSession {
      * may have given it up.  Over once the primary begins an epoch after an
      * ack sent since: it still counts on us.
      */
-    bool stalled, acked_since;
+    bool stalled;
+    uint64_t acked_since;       /* the first epoch, 0: none */
     bool broken;                /* the primary has broken the protocol */
     int older_seen;             /* the record has an older generation */
 

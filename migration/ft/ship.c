@@ -16,9 +16,12 @@
  *
  * The shadow and the device base are brought up to date while encoding,
  * before the last byte leaves: the acknowledgement may overtake the return
- * from write().  That is right because one epoch is in flight at a time:
- * the next is encoded only after the peer has acknowledged this one, and
- * when the connection ends instead, shadow and base are thrown away.
+ * from write().  They are what the peer will hold once it has read all that was
+ * encoded so far, whether or not it has acknowledged that: it reads in order,
+ * and when the connection ends instead, shadow and base are thrown away.  So
+ * the next epoch can be encoded as soon as this one is, which is at once for
+ * one that is encoded here, and known of the channel's thread when the peer
+ * has acknowledged it.
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>
@@ -243,7 +246,8 @@ static void encode_begin(FtShip *s)
     }
     s->entries = 0;
     g_byte_array_set_size(s->wire, 0);
-    ft_wire_put_begin_epoch(s->wire, s->cut->epoch, s->ram->n, used);
+    ft_wire_put_begin_epoch(s->wire, s->cut->epoch, s->cut->unacked, s->ram->n,
+                            used);
 }
 
 static void encode_end(FtShip *s)
@@ -352,15 +356,16 @@ static void ship_inline(FtShip *s, FtChannel *ch)
     ft_fault(FT_FAULT_SENT);
 }
 
-void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
+bool ft_ship(FtShip *s, FtCut *cut, FtChannel *ch)
 {
     s->cut = cut;
     g_byte_array_set_size(s->carried, 0);
     ft_carry_output(s->carried, cut->epoch);
     if (cut->in_place || is_small(s, cut)) {
         ship_inline(s, ch);
-    } else {
-        s->in_thread = true;
-        ft_channel_post(ch, ship_job, s);
+        return true;
     }
+    s->in_thread = true;
+    ft_channel_post(ch, ship_job, s);
+    return false;
 }

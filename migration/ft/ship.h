@@ -50,7 +50,7 @@ void ft_ship_destroy(FtShip *s);
  * ft_ship_in_place: encode the pages of @cut where they are, if that is best
  *
  * From within the cut, the guest standing still, @cut->list complete, the
- * epoch before acknowledged.  True: @cut->in_place, the pages need not be
+ * epoch before handed over.  True: @cut->in_place, the pages need not be
  * copied, and ft_ship() has to follow.
  */
 bool ft_ship_in_place(FtShip *s, FtCut *cut);
@@ -58,10 +58,10 @@ bool ft_ship_in_place(FtShip *s, FtCut *cut);
 /**
  * ft_ship: encode @cut against what the peer holds, and send it
  *
- * Main loop.  Small epochs are encoded and written here and now, large
- * ones in the channel's thread; either way @cut and @s belong to the
- * sender until the epoch is acknowledged.
+ * With the BQL.  Small epochs are encoded and handed to the connection here and
+ * now: true, nothing of @cut or @s is needed any more for it.  Large ones in the
+ * channel's thread: false, they belong to it until the epoch is acknowledged.
  */
-void ft_ship(FtShip *s, FtCut *cut, FtChannel *ch);
+bool ft_ship(FtShip *s, FtCut *cut, FtChannel *ch);
 
 #endif

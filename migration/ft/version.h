@@ -11,7 +11,7 @@
  * scripts/build-next builds an emulator with another patch level.
  */
 #ifndef FT_VERSION
-#define FT_VERSION "4.1.0"
+#define FT_VERSION "4.2.0"
 #endif
 
 extern const char ft_version[];

@@ -303,12 +303,13 @@ void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text)
     ft_wire_end(out, start);
 }
 
-void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
+void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch, uint32_t unacked,
                              uint32_t nblocks, const uint64_t *used)
 {
     FtBeginWire b = {
         .epoch = cpu_to_be64(epoch),
         .nblocks = cpu_to_be32(nblocks),
+        .unacked = cpu_to_be32(unacked),
     };
     size_t start = ft_wire_begin(out, FT_REC_BEGIN);
 
@@ -539,6 +540,15 @@ bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
     *text = payload_text(rec->payload + sizeof(FtEndWire),
                          rec->length - sizeof(FtEndWire));
     return true;
+}
+
+uint64_t ft_wire_begin_proves(const FtRecord *rec)
+{
+    const FtBeginWire *b = (const void *)rec->payload;
+    uint64_t epoch = be64_to_cpu(b->epoch);
+    uint64_t since = 1ULL + be32_to_cpu(b->unacked);
+
+    return epoch > since ? epoch - since : 0;
 }
 
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,

@@ -15,8 +15,9 @@
 
 #define FT_WIRE_MAGIC 0x51454d552d465431ULL     /* "QEMU-FT1" */
 #define FT_WIRE_MAJOR 4
-#define FT_WIRE_MINOR 1
+#define FT_WIRE_MINOR 2
 #define FT_WIRE_MINOR_COMPRESSED 1              /* reads COMPRESSED */
+#define FT_WIRE_MINOR_OVERLAP 2                 /* knows what BEGIN proves */
 
 /* Limits; a peer that exceeds one has broken the protocol */
 #define FT_WIRE_MAX_PAYLOAD (1 * MiB)
@@ -139,7 +140,7 @@ typedef struct QEMU_PACKED FtWelcomeWire {
 typedef struct QEMU_PACKED FtBeginWire {
     uint64_t epoch;
     uint32_t nblocks;
-    uint32_t reserved;
+    uint32_t unacked;
 } FtBeginWire;
 
 typedef struct QEMU_PACKED FtDeviceWire {
@@ -355,7 +356,8 @@ void ft_wire_put_attach(GByteArray *out, const uint8_t *session,
 void ft_wire_put_received(GByteArray *out, uint64_t received,
                           uint32_t age_ms);
 void ft_wire_put_end(GByteArray *out, FtEndReason reason, const char *text);
-void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch,
+/* @unacked: epochs before this one whose ACK has not been read yet */
+void ft_wire_put_begin_epoch(GByteArray *out, uint64_t epoch, uint32_t unacked,
                              uint32_t nblocks, const uint64_t *used);
 void ft_wire_put_commit(GByteArray *out, const FtCommit *c);
 void ft_wire_put_uplinks(GByteArray *out, const FtUplinks *u);
@@ -437,6 +439,12 @@ void ft_wire_get_received(const FtRecord *rec, uint64_t *received,
                           uint32_t *age_ms);
 bool ft_wire_get_end(const FtRecord *rec, FtEndReason *reason, char **text,
                      Error **errp);
+/**
+ * ft_wire_begin_proves: the last epoch whose ACK the sender of BEGIN had read
+ *
+ * 0: none.  The primary was in session then; see note_stall().
+ */
+uint64_t ft_wire_begin_proves(const FtRecord *rec);
 bool ft_wire_get_begin_epoch(const FtRecord *rec, uint64_t *epoch,
                              uint32_t nblocks, uint64_t *used, Error **errp);
 void ft_wire_get_commit(const FtRecord *rec, FtCommit *c);

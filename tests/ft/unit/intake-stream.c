@@ -181,7 +181,7 @@ static void put_epoch(Stream *s, GRand *r, int n)
     *new = *old;
     new->epoch = n;
     new->used[1] = n < 3 ? 4 * PAGE : n == 3 ? 6 * PAGE : 3 * PAGE;
-    ft_wire_put_begin_epoch(s->bytes, n, BLOCKS, new->used);
+    ft_wire_put_begin_epoch(s->bytes, n, 0, BLOCKS, new->used);
     entries = put_pages(s, r, old, new);
     if (n == 1 || n == 3) {
         new->device_len = n == 1 ? 300 : DEVICE_MAX;
@@ -307,7 +307,7 @@ World *world_at(int n)
 
 void begin(GByteArray *out)
 {
-    ft_wire_put_begin_epoch(out, AFTER + 1, BLOCKS, stream.at[AFTER].used);
+    ft_wire_put_begin_epoch(out, AFTER + 1, 0, BLOCKS, stream.at[AFTER].used);
 }
 
 void good_device(GByteArray *out)

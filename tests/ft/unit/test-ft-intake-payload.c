@@ -292,7 +292,7 @@ static void test_all_pages(void)
 
     fake_ram_init(&w->ram, page_size, &large, 1);
     g_assert(ft_intake_init(&w->in, &w->ram, NULL, &error_abort));
-    ft_wire_put_begin_epoch(out, 1, 1, &used);
+    ft_wire_put_begin_epoch(out, 1, 0, 1, &used);
     for (uint32_t i = 0; i < n; ) {
         size_t rec = ft_wire_begin(out, FT_REC_PAGES);
 

@@ -320,7 +320,7 @@ static void test_first_number(void)
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         g_autoptr(GByteArray) bad = g_byte_array_new();
 
-        ft_wire_put_begin_epoch(bad, wrong[i], BLOCKS, stream.at[0].used);
+        ft_wire_put_begin_epoch(bad, wrong[i], 0, BLOCKS, stream.at[0].used);
         refuse_first(world_at(0), bad, "began epoch");
     }
 }
@@ -333,7 +333,7 @@ static void test_first_device_delta(void)
     for (size_t i = 0; i < ARRAY_SIZE(full); i++) {
         g_autoptr(GByteArray) bad = g_byte_array_new();
 
-        ft_wire_put_begin_epoch(bad, 1, BLOCKS, stream.at[0].used);
+        ft_wire_put_begin_epoch(bad, 1, 0, BLOCKS, stream.at[0].used);
         put_device(bad, full[i], 0, FT_DEVICE_DELTA, NULL, 0);
         refuse_first(world_at(0), bad, "device state");
     }
@@ -343,7 +343,7 @@ static void test_copy_after_begin(void)
 {
     g_autoptr(GByteArray) bad = g_byte_array_new();
 
-    ft_wire_put_begin_epoch(bad, 1, BLOCKS, stream.at[0].used);
+    ft_wire_put_begin_epoch(bad, 1, 0, BLOCKS, stream.at[0].used);
     ft_wire_put(bad, FT_REC_COPY, NULL, 0);
     refuse_first(world_at(0), bad, ORDER);
 }
@@ -369,7 +369,7 @@ static void put_lengths(GByteArray *out, uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t used[BLOCKS] = { a * PAGE, b * PAGE, c * PAGE };
 
-    ft_wire_put_begin_epoch(out, AFTER + 1, BLOCKS, used);
+    ft_wire_put_begin_epoch(out, AFTER + 1, 0, BLOCKS, used);
     good_device(out);
     put_commit(out, NULL, AFTER + 1, 0);
 }
@@ -446,7 +446,7 @@ static void test_grown_page(void)
     State expected = stream.at[AFTER];
     size_t rec;
 
-    ft_wire_put_begin_epoch(out, AFTER + 1, BLOCKS, used);
+    ft_wire_put_begin_epoch(out, AFTER + 1, 0, BLOCKS, used);
     rec = ft_wire_begin(out, FT_REC_PAGES);
     ft_wire_put_page(out, 1, FT_PAGE_RAW, 5, pattern, PAGE);
     ft_wire_end(out, rec);

@@ -199,7 +199,7 @@ static void put_each(GByteArray *out)
     ft_wire_put_hello(out, "{\"a\": 1}");
     ft_wire_put_welcome(out);
     ft_wire_put_text(out, FT_REC_REFUSE, "no");
-    ft_wire_put_begin_epoch(out, 7, BLOCKS, used);
+    ft_wire_put_begin_epoch(out, 7, 0, BLOCKS, used);
     rec = ft_wire_begin(out, FT_REC_PAGES);
     ft_wire_put_page(out, 0, FT_PAGE_ZERO, 1, NULL, 0);
     ft_wire_put_page(out, 1, FT_PAGE_RAW, 3, (uint8_t[PAGE]) { 1 }, PAGE);
@@ -428,7 +428,7 @@ static void test_numbers(void)
     g_assert_cmpuint(ft_wire_get_u64(&rec), ==, UINT64_MAX - 1);
 
     g_byte_array_set_size(buf, 0);
-    ft_wire_put_begin_epoch(buf, 1ULL << 63, BLOCKS, used);
+    ft_wire_put_begin_epoch(buf, 1ULL << 63, 0, BLOCKS, used);
     rec = wire_next_record(buf);
     g_assert(ft_wire_get_begin_epoch(&rec, &epoch, BLOCKS, got,
                                      &error_abort));
@@ -465,6 +465,31 @@ static void test_commit_flags(void)
     g_assert(!c.hashed && !c.durable);
 }
 
+/* Which ACK a BEGIN answers, whatever a hostile one says */
+static void test_begin_proves(void)
+{
+    static const struct {
+        uint64_t epoch, proves;
+        uint32_t unacked;
+    } rows[] = {
+        { 1, 0, 0 }, { 2, 1, 0 }, { 9, 8, 0 }, { 9, 5, 3 }, { 9, 1, 7 },
+        { 9, 0, 8 }, { 9, 0, 9 }, { 9, 0, UINT32_MAX }, { 0, 0, 0 },
+        { UINT64_MAX, UINT64_MAX - 1, 0 },
+    };
+    uint64_t used[BLOCKS] = { 0 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        g_autoptr(GByteArray) buf = g_byte_array_new();
+        FtRecord rec;
+
+        ft_wire_put_begin_epoch(buf, rows[i].epoch, rows[i].unacked, BLOCKS,
+                                used);
+        g_assert_cmpint(ft_wire_next(buf->data, buf->len, &rec, &error_abort),
+                        ==, 1);
+        g_assert_cmpuint(ft_wire_begin_proves(&rec), ==, rows[i].proves);
+    }
+}
+
 static void test_begin_256(void)
 {
     uint64_t used[FT_WIRE_MAX_BLOCKS], got[FT_WIRE_MAX_BLOCKS], epoch;
@@ -474,7 +499,7 @@ static void test_begin_256(void)
     for (int i = 0; i < FT_WIRE_MAX_BLOCKS; i++) {
         used[i] = i * 4096ULL;
     }
-    ft_wire_put_begin_epoch(buf, 1, FT_WIRE_MAX_BLOCKS, used);
+    ft_wire_put_begin_epoch(buf, 1, 0, FT_WIRE_MAX_BLOCKS, used);
     rec = wire_next_record(buf);
     g_assert(ft_wire_get_begin_epoch(&rec, &epoch, FT_WIRE_MAX_BLOCKS, got,
                                      &error_abort));
@@ -857,6 +882,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/wire/numbers", test_numbers);
     g_test_add_func("/ft/wire/commit-flags", test_commit_flags);
     g_test_add_func("/ft/wire/begin-256", test_begin_256);
+    g_test_add_func("/ft/wire/begin-proves", test_begin_proves);
     g_test_add_func("/ft/wire/pages", test_pages);
     g_test_add_func("/ft/wire/hostile", test_hostile);
     g_test_add_func("/ft/wire/noise", test_noise);

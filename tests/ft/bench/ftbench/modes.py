@@ -8,7 +8,7 @@ share nothing but the host's mood.
 import contextlib
 
 from ftbench import agent, colo
-from ftlib import database, wait
+from ftlib import database, delay, wait
 from ftlib.pair import Pair
 from ftlib.redis import Redis
 
@@ -140,6 +140,32 @@ class Checkpoint(Plain):
         moment = self.pair.kill_primary()
         self.pair.wait_takeover()
         return moment
+
+
+class Far(Checkpoint):
+    """Of the same, with a long way between the two sides."""
+
+    name = "far"
+    listens = 7790
+
+    def __init__(self, folder, guest, round_trip):
+        super().__init__(folder, guest)
+        self.round_trip = round_trip
+        self.way = None
+
+    def start(self):
+        near = self.pair.port
+        self.pair.start_secondary(port=self.listens)
+        self.way = delay.Way(near, self.listens, self.round_trip)
+        self.pair.start_primary(port=near)
+        self.serve()
+        self.pair.wait_protected(120)
+        self.fresh()
+
+    def end(self):
+        super().end()
+        if self.way:
+            self.way.end()
 
 
 class Colo(colo.Machines, Mode):
